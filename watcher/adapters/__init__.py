@@ -1,0 +1,1 @@
+"""The acting half: one outside thing each, behind a port; no decisions, no import of each other."""

@@ -1,0 +1,1 @@
+"""Talks to people and scripts: commands, tables, progress, exit codes."""

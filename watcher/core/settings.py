@@ -1,0 +1,130 @@
+"""The configuration after loading: frozen, durations in seconds, sizes in bytes, paths absolute.
+
+Imports the standard library only. Invariant: no default is guessed by a reader; every field is
+filled by ``watcher.config`` (the defaults here serve tests and are the same).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+PASS = "pass"  # noqa: S105  (a process name, no password)
+
+
+class Secret:
+    """A string that never shows itself in a repr, a log or an error."""
+
+    __slots__ = ("_value",)
+
+    def __init__(self, value: str) -> None:
+        self._value = value
+
+    def reveal(self) -> str:
+        """The value, for the one place that sends it."""
+        return self._value
+
+    def __repr__(self) -> str:
+        return "Secret(***)"
+
+    __str__ = __repr__
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Secret) and other._value == self._value
+
+    def __hash__(self) -> int:
+        return hash(self._value)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SchedulerSettings:
+    """One scheduler by name; ``url`` is ``embedded`` or an http(s) address."""
+
+    name: str = "default"
+    url: str = "embedded"
+    token: Secret | None = None
+    max_in_flight: int = 32
+    poll_every: float = 1.0
+    timeout: float = 30.0
+    workers: int = 0  # embedded only; 0 is auto (one a core)
+    processes: Path | None = None  # embedded only: a folder of process scripts
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Match:
+    """Conditions that must all hold; ``globs`` and ``regex`` speak of the path in NFC, caseless."""
+
+    globs: tuple[str, ...] = ()
+    regex: str = ""
+    min_size: int | None = None
+    max_size: int | None = None
+    exclude: Match | None = None  # ``not:`` in the file
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobSpec:
+    """One job of a rule. Exactly one of ``process`` and ``script`` is set.
+
+    ``label`` is unique within its rule; it is ``{job}`` in templates.
+    """
+
+    label: str
+    process: str = ""
+    script: Path | None = None
+    entrypoint: str = "main"
+    params: dict[str, Any] = field(default_factory=dict)
+    scheduler: str = "default"
+    queue: str = ""  # sent only when set
+    time_limit: float | None = None  # sent only when set
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rule:
+    """What to do with the files that match. ``deliver`` is empty for the default template."""
+
+    name: str
+    match: Match
+    jobs: tuple[JobSpec, ...]
+    priority: int = 0
+    max_in_flight: int | None = None
+    retries: int = 2
+    retry_after: float = 30.0
+    receipt: bool = False
+    deliver: str = ""
+    on_conflict: Literal["own", "replace", "rename", "skip", "fail"] = "own"
+    on_repeat: Literal["again", "skip", "version"] = "again"
+    wait_for_parts: float = 60.0
+    missing: Literal["fail", "warn"] = "fail"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Folder:
+    """One watched folder. ``done`` is a path, or the words keep and delete."""
+
+    name: str
+    input: Path
+    output: Path
+    done: Path | Literal["keep", "delete"] = "keep"
+    failed: Path
+    watch: Literal["auto", "native", "polling"] = "auto"
+    scan_every: float = 60.0
+    settle: float = 1.0
+    recursive: bool = True
+    ignore: tuple[str, ...] = ()
+    max_in_flight: int | None = None
+    rules: tuple[Rule, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """The whole configuration."""
+
+    source: Path  # the file it was read from
+    state: Path
+    ledger: str = "sqlite"
+    keep_history: float = 90 * 86400.0
+    schedulers: dict[str, SchedulerSettings] = field(default_factory=dict)
+    log_level: str = "info"
+    log_format: Literal["auto", "json", "console"] = "auto"
+    folders: tuple[Folder, ...] = ()

@@ -1,0 +1,1 @@
+"""Joins the deciding core with the acting adapters: the engine, its effects, the service."""
