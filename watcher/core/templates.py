@@ -1,0 +1,169 @@
+"""Path templates of ``deliver``: what they may say, and their expansion inside a root.
+
+Imports the standard library's data types and ``errors``. Invariant: ``expand`` gives a relative
+path without empty, ``.`` or ``..`` components, whatever the names in it are.
+"""
+
+from __future__ import annotations
+
+import difflib
+from dataclasses import dataclass
+from datetime import UTC, datetime, tzinfo
+from string import Formatter
+
+from watcher.errors import NameTooLong, OutsideRoot
+
+FIELDS: dict[str, str] = {
+    "name": "the source's file name",
+    "stem": "its name without the last extension",
+    "parent": "its folder below the input, `.` at the top",
+    "relpath": "its path below the input",
+    "hash": "xxh3_128 of its content, 32 hex digits",
+    "date": "when it was accepted, as strftime writes it: {date:%Y-%m-%d}",
+    "output": "the output's path below the job's outputs",
+    "output_stem": "the output's file name without extension",
+    "ext": "the output's extension without the dot",
+    "rule": "the rule's name",
+    "job": "the job's label",
+}
+LONGEST = 255  # bytes of one component, on every Linux file system in use
+_DAY = "%Y-%m-%d"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Names:
+    """The values of the fields for one output.
+
+    ``path`` is the source below its input, ``output`` the output below its job's outputs, ``at``
+    the wall time of acceptance, shown in ``zone`` (None: this machine's).
+    """
+
+    path: str
+    output: str
+    rule: str
+    job: str
+    digest: str
+    at: float
+    zone: tzinfo | None = None
+
+
+def default_template(*, single: bool) -> str:
+    """The template where the rule has none; ``single``: one job that made one output."""
+    return "{parent}/{stem}.{ext}" if single else "{parent}/{name}/{output}"
+
+
+def problems(template: str) -> tuple[str, ...]:
+    """All that is wrong with a template, in words; nothing when it can be used."""
+    try:
+        pieces = _pieces(template)
+    except ValueError as error:
+        return (f"{error} (double a brace that stands for itself)",)
+    found = [_field_problem(field, spec) for _, field, spec in pieces if field is not None]
+    path = "".join(text + ("x" if field is not None else "") for text, field, _ in pieces)
+    return tuple(problem for problem in (*found, _path_problem(path)) if problem)
+
+
+def _field_problem(field: str, spec: str) -> str:
+    if field not in FIELDS:
+        near = difflib.get_close_matches(field, FIELDS, n=1)
+        hint = f"did you mean {{{near[0]}}}?" if near else f"known: {' '.join(FIELDS)}"
+        return f"unknown field {{{field}}}; {hint}"
+    if spec and field != "date":
+        return f"{{{field}}} takes no format; only {{date:...}} does"
+    if "{" in spec:
+        return f"{{{field}:{spec}}} has a field inside a field"
+    return ""
+
+
+def _path_problem(path: str) -> str:
+    if not path.strip("/."):
+        return "it names no file" if ".." not in path else "it leads out of the output folder"
+    if path.startswith("/"):
+        return "it must be relative to the output folder"
+    if ".." in path.split("/"):
+        return "it leads out of the output folder"
+    if path.endswith("/"):
+        return "it names a folder; end it with a file name such as {name}"
+    return "it holds a NUL character" if "\0" in path else ""
+
+
+def _pieces(template: str) -> list[tuple[str, str | None, str]]:
+    """(literal, field, format) in order. Raises ``ValueError`` for unbalanced braces."""
+    return [
+        # a conversion such as ``!r`` is left in the name, so that it is an unknown field
+        (text, f"{field}!{conversion}" if conversion else field, spec or "")
+        for text, field, spec, conversion in Formatter().parse(template)
+    ]
+
+
+def expand(template: str, names: Names) -> str:
+    """The path below the output folder for one output.
+
+    Raises:
+        OutsideRoot: a value leads out of the folder, or nothing is left of the path.
+        NameTooLong: a component has more than 255 bytes.
+        ValueError, KeyError: the template has ``problems``, which loading refuses.
+    """
+    text = ""
+    values = _values(names)
+    for literal, field, spec in _pieces(template):
+        text += literal
+        if field == "date":
+            text += datetime.fromtimestamp(names.at, names.zone or _here(names.at)).strftime(
+                spec or _DAY
+            )
+        elif field is not None:
+            # an output without an extension does not end in a dot
+            text = text.removesuffix(".") if field == "ext" and not values[field] else text
+            text += values[field]
+    return _inside(text)
+
+
+def _here(at: float) -> tzinfo | None:
+    return datetime.fromtimestamp(at, UTC).astimezone().tzinfo
+
+
+def _values(names: Names) -> dict[str, str]:
+    parent, _, name = names.path.rpartition("/")
+    output = names.output.rpartition("/")[2]
+    return {
+        "name": name,
+        "stem": _split(name)[0],
+        "parent": parent or ".",
+        "relpath": names.path,
+        "hash": names.digest,
+        "output": names.output,
+        "output_stem": _split(output)[0],
+        "ext": _split(output)[1],
+        "rule": names.rule,
+        "job": names.job,
+    }
+
+
+def _split(name: str) -> tuple[str, str]:
+    """Stem and extension without its dot; leading dots belong to the stem."""
+    stem, dot, extension = name.rpartition(".")
+    return (stem, extension) if dot and stem.strip(".") else (name, "")
+
+
+def _inside(text: str) -> str:
+    """Prove a path lexically inside its root, in its shortest form."""
+    components = [c for c in text.split("/") if c not in {"", "."}]
+    if text.startswith("/") or ".." in components or "\0" in text:
+        raise OutsideRoot("the name leads out of the output folder", where=repr(text))
+    if not components:
+        raise OutsideRoot("nothing is left of the name", where=repr(text))
+    for component in components:
+        length = _bytes(component)
+        if length > LONGEST:
+            raise NameTooLong(
+                f"a name of {length} bytes, {LONGEST} fit the file system", where=repr(text)
+            )
+    return "/".join(components)
+
+
+def _bytes(component: str) -> int:
+    try:
+        return len(component.encode("utf-8", "surrogateescape"))
+    except UnicodeEncodeError:
+        raise OutsideRoot("the name is not valid Unicode", where=repr(component)) from None
