@@ -1,0 +1,111 @@
+"""The file system below given roots: what is seen, staged, published and disposed of.
+
+Imports core, the content digest and its own parts: ``faults`` (the error map), ``beneath`` (opening
+without following links), ``look``, ``staging``, ``rename``, ``publish`` and ``dispose``.
+Invariant: the promises of ``core.ports.Files``; no method keeps a descriptor after it returns,
+save the stream of ``open``.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import IO
+
+from watcher import content
+from watcher.adapters.files import beneath, dispose, publish, rename, staging
+from watcher.adapters.files.faults import Told, shown
+from watcher.adapters.files.look import find, look, walk
+from watcher.core.model import Facts, Fetched, Fingerprint
+from watcher.core.ports import Listing, Placement
+
+
+class LocalFiles:
+    """``Files`` on whatever is mounted. Has no state but the umask, so any thread may use it.
+
+    Args:
+        umask: of the process, for the mode of outputs; None asks the process, which is only safe
+            while no other thread creates files.
+        kernel: rename by renameat2(2) where there is one; False does it by link and unlink.
+    """
+
+    def __init__(self, *, umask: int | None = None, kernel: bool = True) -> None:
+        mover = rename.kernel_rename() if kernel else None
+        self._publisher = publish.Publisher(mover, process_umask() if umask is None else umask)
+        self._archivist = dispose.Archivist(mover)
+
+    def identity(self, root: Path) -> tuple[int, int]:
+        """See ``Files``."""
+        with beneath.Held(beneath.open_root(root)) as fd, Told(shown(root)):
+            found = os.fstat(fd)
+        return found.st_dev, found.st_ino
+
+    def look(self, root: Path, path: str) -> Facts | None:
+        """See ``Files``."""
+        return look(root, path)
+
+    def walk(self, root: Path, below: str = "", *, recursive: bool = True) -> Iterator[Listing]:
+        """See ``Files``."""
+        return walk(root, below, recursive=recursive)
+
+    def open(self, root: Path, path: str) -> IO[bytes]:
+        """See ``Files``."""
+        return beneath.open_stream(root, path)
+
+    def digest(self, root: Path, path: str) -> str:
+        """See ``Files``."""
+        with beneath.open_stream(root, path) as stream, Told(path):
+            return content.digest(stream)
+
+    def find(self, root: Path, directory: str, name: str) -> str | None:
+        """See ``Files``."""
+        return find(root, directory, name)
+
+    def staging(self, output: Path, state: Path, token: str) -> Path:
+        """See ``Files``."""
+        return staging.staging(output, state, token)
+
+    def discard(self, output: Path, state: Path, token: str) -> None:
+        """See ``Files``."""
+        staging.discard(output, state, token)
+
+    def stage_copy(self, root: Path, path: str, into: Path, name: str) -> Fetched:
+        """See ``Files``."""
+        return staging.stage_copy(root, path, into, name)
+
+    def publish(self, output: Path, placements: Sequence[Placement]) -> None:
+        """See ``Files``."""
+        self._publisher.publish(output, placements)
+
+    def archive(self, root: Path, path: str, expect: Fingerprint, into: Path, target: str) -> None:
+        """See ``Files``."""
+        self._archivist.archive(root, path, expect, into, target)
+
+    def remove(self, root: Path, path: str, expect: Fingerprint) -> None:
+        """See ``Files``."""
+        dispose.remove(root, path, expect)
+
+    def write(self, root: Path, target: str, content: bytes, *, replace: bool = True) -> None:
+        """See ``Files``."""
+        self._publisher.write(root, target, content, replace=replace)
+
+    def free_name(self, root: Path, target: str) -> str:
+        """See ``Files``."""
+        return publish.free_name(root, target)
+
+    def space(self, root: Path) -> int:
+        """See ``Files``."""
+        with beneath.Held(beneath.open_root(root)) as fd, Told(shown(root)):
+            found = os.fstatvfs(fd)
+        return found.f_bavail * found.f_frsize
+
+
+def process_umask() -> int:
+    """The umask, which can only be read by setting it; the strictest one stands meanwhile."""
+    mask = os.umask(0o077)
+    os.umask(mask)
+    return mask
+
+
+__all__ = ["LocalFiles", "process_umask"]

@@ -1,0 +1,232 @@
+"""Seeing: facts with a lease probe, walks, and finding files that others refer to.
+
+Imports ``beneath``, ``faults``, the model and the ports. Invariant: nothing here changes the disk,
+follows a link, or waits for another program.
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+import re
+import signal
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+
+from watcher.adapters.files.beneath import (
+    FOLDER,
+    READ,
+    Held,
+    facts_at,
+    open_file,
+    open_folder,
+    prove_regular,
+    split,
+)
+from watcher.adapters.files.faults import Told, fault
+from watcher.core.model import Facts, Lease, nfc, printable
+from watcher.core.ports import Entry, Listing
+from watcher.errors import FileError, FileGone, FolderOffline, OutsideRoot
+
+_DRIVE = re.compile(r"[A-Za-z]:")
+_ABSENT = frozenset({errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENAMETOOLONG})
+
+
+def look(root: Path, path: str) -> Facts | None:
+    """See ``Files.look``."""
+    names = split(path)
+    try:
+        with Held(open_folder(root, names[:-1])) as folder:
+            return _probe(folder, names[-1], path)
+    except FileGone:
+        return None
+
+
+def _probe(folder: int, name: str, path: str) -> Facts:
+    try:
+        fd = os.open(name, READ, dir_fd=folder)
+    except BlockingIOError:
+        return _leased(folder, name, path)
+    except OSError:
+        fd = open_file(folder, name, path)  # again, for its words
+    with Held(fd), Told(path):
+        # the lease first: what is read while nobody writes is what it speaks of
+        lease = probe_lease(fd)
+        found = os.fstat(fd)
+        prove_regular(found, path)
+    return facts(found, lease)
+
+
+def _leased(folder: int, name: str, path: str) -> Facts:
+    """The facts of a file that another program holds a write lease on: still in its hands."""
+    found = facts_at(folder, name)
+    if found is None:
+        raise FileGone("it is not there any more", where=printable(path))
+    prove_regular(found, path)
+    return facts(found, Lease.REFUSED)
+
+
+def probe_lease(fd: int) -> Lease:
+    """Ask the kernel whether anybody on this machine has the file open for writing.
+
+    See fcntl(2), "Leases". A writer that opens the file while the lease is held makes the kernel
+    send a signal, by default SIGIO, which ends the process. SIGURG is asked for instead, whose
+    default is to be ignored, so no caller has anything to prepare and no disposition of the
+    process is touched.
+    """
+    try:
+        fcntl.fcntl(fd, fcntl.F_SETSIG, signal.SIGURG)
+        fcntl.fcntl(fd, fcntl.F_SETLEASE, fcntl.F_RDLCK)
+        fcntl.fcntl(fd, fcntl.F_SETLEASE, fcntl.F_UNLCK)
+    except BlockingIOError:
+        return Lease.REFUSED
+    except OSError:
+        return Lease.UNKNOWN
+    return Lease.FREE
+
+
+def facts(found: os.stat_result, lease: Lease = Lease.UNKNOWN) -> Facts:
+    """What ``stat`` told, in our words."""
+    return Facts(
+        found.st_size, found.st_mtime_ns, found.st_ctime_ns, found.st_ino, found.st_dev, lease
+    )
+
+
+# ---------------------------------------------------------------- walk
+def walk(root: Path, below: str, *, recursive: bool) -> Iterator[Listing]:
+    """See ``Files.walk``. A folder that vanishes meanwhile is empty; an offline root raises."""
+    if below:
+        split(below)
+    waiting = [below]
+    while waiting:
+        directory = waiting.pop()
+        listing = _listing(root, directory)
+        yield listing
+        if recursive:
+            prefix = f"{directory}/" if directory else ""
+            waiting.extend(prefix + name for name in reversed(listing.folders))
+
+
+def _listing(root: Path, directory: str) -> Listing:
+    try:
+        with Held(open_folder(root, _names(directory))) as folder, Told(directory):
+            return _read(folder, directory)
+    except FileGone:
+        return Listing(directory)
+    except FolderOffline:
+        if not directory or not root.is_dir():
+            raise
+        return Listing(directory, error="its disk does not answer")
+    except FileError as error:
+        return Listing(directory, error=str(error))
+
+
+def _read(folder: int, directory: str) -> Listing:
+    files: list[Entry] = []
+    folders: list[str] = []
+    odd: list[str] = []
+    with os.scandir(folder) as found:
+        for entry in found:
+            if entry.is_dir(follow_symlinks=False):
+                folders.append(entry.name)
+            elif entry.is_file(follow_symlinks=False):
+                _add(files, entry)
+            else:
+                odd.append(entry.name)
+    return Listing(directory, tuple(files), tuple(folders), tuple(odd))
+
+
+def _add(files: list[Entry], entry: os.DirEntry[str]) -> None:
+    """Add the facts of an entry unless it has vanished since it was listed."""
+    try:
+        found = entry.stat(follow_symlinks=False)
+    except FileNotFoundError:
+        return
+    files.append(Entry(entry.name, facts(found)))
+
+
+def _names(directory: str) -> list[str]:
+    return split(directory) if directory else []
+
+
+# ---------------------------------------------------------------- find
+def find(root: Path, directory: str, name: str) -> str | None:
+    """See ``Files.find``."""
+    names = _resolved(_names(directory), name)
+    if not names or not _possible(names):
+        return None
+    with Held(open_folder(root, [])) as top:
+        found = _search(top, names)
+    return "/".join(found) if found else None
+
+
+def _resolved(base: list[str], name: str) -> list[str]:
+    """The components of a reference from ``base``, dots resolved without asking the disk."""
+    plain = name.replace("\\", "/")
+    if plain.startswith("/") or _DRIVE.match(plain):
+        raise _outside(name)
+    names = list(base)
+    for part in plain.split("/"):
+        if part == "..":
+            if not names:
+                raise _outside(name)
+            names.pop()
+        elif part not in ("", "."):
+            names.append(part)
+    return names
+
+
+def _outside(name: str) -> OutsideRoot:
+    return OutsideRoot(
+        "a reference leads out of the folder",
+        where=printable(name),
+        fix="refer to the file by a relative path",
+    )
+
+
+def _possible(names: list[str]) -> bool:
+    """Can a file have these names? What cannot be on the disk is absent."""
+    try:
+        os.fsencode("/".join(names))
+    except UnicodeEncodeError:
+        return False
+    return not any("\0" in name for name in names)
+
+
+def _search(folder: int, names: list[str]) -> list[str] | None:
+    """The real spelling below an open folder, the exact one first at each step."""
+    name, rest = names[0], names[1:]
+    if found := _follow(folder, name, rest):
+        return found
+    for other in _alike(folder, name):
+        if found := _follow(folder, other, rest):
+            return found
+    return None
+
+
+def _follow(folder: int, name: str, rest: list[str]) -> list[str] | None:
+    try:
+        if not rest:
+            found = facts_at(folder, name)
+            return [name] if found and stat.S_ISREG(found.st_mode) else None
+        below = os.open(name, FOLDER, dir_fd=folder)
+    except OSError as error:
+        if error.errno in _ABSENT:
+            return None
+        raise fault(error, name) from error
+    with Held(below) as fd:
+        tail = _search(fd, rest)
+    return [name, *tail] if tail else None
+
+
+def _alike(folder: int, name: str) -> list[str]:
+    """The other names in a folder that differ in case or composition only, in a fixed order."""
+    wanted = _plain(name)
+    with Told(name), os.scandir(folder) as entries:
+        return sorted(e.name for e in entries if e.name != name and _plain(e.name) == wanted)
+
+
+def _plain(name: str) -> str:
+    return nfc(nfc(name).casefold())

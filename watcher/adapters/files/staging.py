@@ -1,0 +1,120 @@
+"""The private folder in which outputs wait for their final names.
+
+Imports ``beneath``, ``faults``, ``rename`` and the model. Invariant: staging and output can be
+joined by one rename; where they cannot, staging is a hidden folder inside the output.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import shutil
+from contextlib import suppress
+from pathlib import Path
+
+from watcher.adapters.files.beneath import (
+    CREATE,
+    Held,
+    open_file,
+    open_folder,
+    open_root,
+    split,
+    step,
+)
+from watcher.adapters.files.faults import Told
+from watcher.adapters.files.rename import clear, copy_all
+from watcher.core.model import Fetched, printable
+from watcher.errors import FileGone, OutsideRoot
+
+INSIDE_STATE = "staging"
+INSIDE_OUTPUT = ".watcher-staging"
+
+
+def staging(output: Path, state: Path, token: str) -> Path:
+    """See ``Files.staging``."""
+    _prove_token(token)
+    with Held(open_root(output)) as target, Held(open_root(state)) as ours, Told(token):
+        near = joined(ours, target, token)
+        home, base, name = (ours, state, INSIDE_STATE) if near else (target, output, INSIDE_OUTPUT)
+        with suppress(FileExistsError):
+            os.mkdir(name, 0o700, dir_fd=home)
+        with Held(step(home, name, [name])) as folder:
+            _clear_tree(folder, token)
+            os.mkdir(token, 0o700, dir_fd=folder)
+    return base / name / token
+
+
+def _prove_token(token: str) -> None:
+    if len(split(token)) != 1:
+        raise OutsideRoot("a staging token is one name", where=printable(token))
+
+
+def joined(one: int, other: int, name: str) -> bool:
+    """Whether a file can be renamed from one open folder to the other.
+
+    Asked by renaming what does not exist: besides other devices, this tells bind mounts of one
+    disk apart (containers, sandboxed units), which ``st_dev`` does not. rename(2): EXDEV.
+    """
+    if os.fstat(one).st_dev != os.fstat(other).st_dev:
+        return False
+    absent = f".watcher-probe-{name}"[:200]
+    try:
+        os.rename(absent, absent, src_dir_fd=one, dst_dir_fd=other)
+    except OSError as error:
+        return error.errno != errno.EXDEV
+    return True
+
+
+def discard(output: Path, state: Path, token: str) -> None:
+    """See ``Files.discard``. Looks in both places: the mounts may have changed since."""
+    _prove_token(token)
+    for root, name in ((state, INSIDE_STATE), (output, INSIDE_OUTPUT)):
+        with Held(open_root(root)) as home, Told(token):
+            _discard(home, name, token)
+
+
+def _discard(home: int, name: str, token: str) -> None:
+    try:
+        folder = step(home, name, [name])
+    except FileGone:
+        return
+    with Held(folder):
+        _clear_tree(folder, token)
+    if name == INSIDE_OUTPUT:
+        # others may be staging there
+        with suppress(OSError):
+            os.rmdir(name, dir_fd=home)
+
+
+def _clear_tree(folder: int, name: str) -> None:
+    """Remove a tree without following links; fine when there is none."""
+    with suppress(FileNotFoundError):
+        shutil.rmtree(name, dir_fd=folder)
+
+
+def stage_copy(root: Path, path: str, into: Path, name: str) -> Fetched:
+    """See ``Files.stage_copy``."""
+    names, parts = split(path), split(name)
+    with Held(open_folder(root, names[:-1])) as folder:
+        source = open_file(folder, names[-1], path)
+    with Held(source), Held(_made(into, parts[:-1])) as target, Told(name):
+        try:
+            with Held(os.open(parts[-1], CREATE, 0o666, dir_fd=target)) as fd:
+                size, digest = copy_all(source, fd)
+        except FileExistsError:
+            raise
+        except OSError:
+            clear(target, parts[-1])
+            raise
+    return Fetched(name, size, digest)
+
+
+def _made(root: Path, names: list[str]) -> int:
+    """A descriptor of a folder below staging, made when missing; nothing here is durable yet."""
+    fd = open_root(root)
+    for depth, name in enumerate(names):
+        with Held(fd), Told("/".join(names)):
+            with suppress(FileExistsError):
+                os.mkdir(name, 0o700, dir_fd=fd)
+            fd = step(fd, name, names[: depth + 1])
+    return fd
