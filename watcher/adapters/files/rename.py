@@ -129,6 +129,6 @@ def copy_all(source: int, target: int) -> tuple[int, str]:
     """Copy the rest of one descriptor into another; length and digest. Closes neither."""
     with (
         open(source, "rb", buffering=0, closefd=False) as reader,
-        open(target, "wb", buffering=content.CHUNK, closefd=False) as writer,
+        open(target, "wb", buffering=1 << 13, closefd=False) as writer,
     ):
         return content.copy(reader, writer)
