@@ -1,0 +1,68 @@
+"""What Linux says about a root: its file system, and how many inotify watches are left.
+
+Imports the standard library only. Invariant: an answer that cannot be had is empty or unlimited,
+never an error.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+MOUNTS = Path("/proc/self/mountinfo")
+WATCHES = Path("/proc/sys/fs/inotify/max_user_watches")
+
+# Writes from other machines (or from the host of a container) raise no inotify event on these.
+# overlay is not among them: writes through the same mount do raise events.
+REMOTE = frozenset(
+    {
+        *("nfs", "nfs4", "cifs", "smb3", "smbfs", "9p", "virtiofs", "vboxsf", "afs", "ceph"),
+        *("glusterfs", "lustre", "beegfs", "gpfs", "ncpfs", "fakeowner", "grpcfuse"),
+    }
+)
+
+
+def file_system(path: Path, mounts: Path = MOUNTS) -> str:
+    """The type of the file system that holds a path, from proc(5) mountinfo; empty if unknown."""
+    try:
+        lines = mounts.read_text("utf-8", "surrogateescape").splitlines()
+        place = os.path.realpath(path)
+    except OSError:
+        return ""
+    best, kind = "", ""
+    for line in lines:
+        left, _, right = line.partition(" - ")
+        point = _unescaped(left.split(" ")[4])
+        if len(point) >= len(best) and Path(place).is_relative_to(point):
+            best, kind = point, right.split(" ")[0]
+    return kind
+
+
+def is_remote(kind: str) -> bool:
+    """Whether this type of file system hides the writes of others from inotify."""
+    return kind in REMOTE or (kind.startswith("fuse") and kind != "fuseblk")
+
+
+def watch_limit(limit: Path = WATCHES) -> int | None:
+    """``fs.inotify.max_user_watches``; None when it cannot be read."""
+    try:
+        return int(limit.read_text("ascii"))
+    except (OSError, ValueError):
+        return None
+
+
+def count_folders(root: Path, *, enough: int) -> int:
+    """How many folders lie at and below a root, links not followed; stops at ``enough``."""
+    count = 0
+    for _ in os.walk(root):
+        count += 1
+        if count >= enough:
+            break
+    return count
+
+
+def _unescaped(point: str) -> str:
+    """A mount point as it is: mountinfo writes blanks, tabs, newlines and backslashes in octal."""
+    for code, char in (("\\040", " "), ("\\011", "\t"), ("\\012", "\n"), ("\\134", "\\")):
+        point = point.replace(code, char)
+    return point
