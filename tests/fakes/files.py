@@ -139,14 +139,14 @@ class MemoryFiles:
     def staging(self, output: Path, state: Path, token: str) -> Path:
         self._root(output)
         self._root(state)
-        place = state / STAGING / _checked(token)
+        place = state / STAGING / _one(token)
         self.take_away(place)
         self.add_folder(place)
         return place
 
     def discard(self, output: Path, state: Path, token: str) -> None:
         self._root(output)
-        self.take_away(state / STAGING / _checked(token))
+        self.take_away(state / STAGING / _one(token))
 
     def stage_copy(self, root: Path, path: str, into: Path, name: str) -> Fetched:
         node = self._file(root, path)
@@ -291,6 +291,12 @@ def _checked(path: str) -> str:
     if any(part in {"", ".", ".."} for part in path.split("/")) or "\0" in path:
         raise OutsideRoot("not a plain path", where=printable(path))
     return path
+
+
+def _one(token: str) -> str:
+    if "/" in token:
+        raise OutsideRoot("a staging token is one name", where=printable(token))
+    return _checked(token)
 
 
 class Died(BaseException):

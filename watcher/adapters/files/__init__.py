@@ -14,9 +14,8 @@ from pathlib import Path
 from typing import IO
 
 from watcher import content
-from watcher.adapters.files import beneath, dispose, publish, rename, staging
+from watcher.adapters.files import beneath, dispose, look, publish, rename, staging
 from watcher.adapters.files.faults import Told, shown
-from watcher.adapters.files.look import find, look, walk
 from watcher.core.model import Facts, Fetched, Fingerprint
 from watcher.core.ports import Listing, Placement
 
@@ -43,11 +42,11 @@ class LocalFiles:
 
     def look(self, root: Path, path: str) -> Facts | None:
         """See ``Files``."""
-        return look(root, path)
+        return look.look(root, path)
 
     def walk(self, root: Path, below: str = "", *, recursive: bool = True) -> Iterator[Listing]:
         """See ``Files``."""
-        return walk(root, below, recursive=recursive)
+        return look.walk(root, below, recursive=recursive)
 
     def open(self, root: Path, path: str) -> IO[bytes]:
         """See ``Files``."""
@@ -60,7 +59,7 @@ class LocalFiles:
 
     def find(self, root: Path, directory: str, name: str) -> str | None:
         """See ``Files``."""
-        return find(root, directory, name)
+        return look.find(root, directory, name)
 
     def staging(self, output: Path, state: Path, token: str) -> Path:
         """See ``Files``."""
