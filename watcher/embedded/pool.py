@@ -1,0 +1,172 @@
+"""The scheduler's end of the worker processes: start the nursery, fork workers, talk, kill.
+
+Imports the standard library and ``watcher.errors``. Invariant: nothing starts before the first
+worker is asked for; a worker that is dropped is dead, with everything it started.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import resource
+import select
+import socket
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+from watcher.errors import Unreachable
+
+_FRAME = 1 << 18
+_BORN_WITHIN = 60.0  # seconds; the first worker waits for the nursery's imports
+_DEAD_WITHIN = 5.0
+_START = "import sys; sys.path[:] = {path!r}; from watcher.embedded.nursery import main; main({fd})"
+# as many workers as cores run at once, so one thread each; a fork with helper threads is unsafe
+_ONE_THREAD = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS")
+
+
+class Worker:
+    """One worker process and the line to it. Used by one thread at a time.
+
+    Args:
+        line: the connected packet socket.
+        nursery: the pool it came from, which can kill it.
+    """
+
+    def __init__(self, line: socket.socket, nursery: Pool) -> None:
+        self._line = line
+        self._nursery = nursery
+        self._poll = select.poll()
+        self._poll.register(line, select.POLLIN)
+        self.pid = 0
+        self.jobs = 0
+        self.ended = False
+        self.code: int | None = None  # negative: the signal that ended it; None: not known
+
+    def send(self, frame: dict[str, Any]) -> None:
+        """Give it an order; a dead worker tells so at the next ``receive``."""
+        with contextlib.suppress(OSError):
+            self._line.sendall(json.dumps(frame).encode())
+
+    def receive(self, timeout: float) -> dict[str, Any] | None:
+        """Its next word, or None after ``timeout`` seconds. Sets ``ended`` with its last."""
+        if not self._poll.poll(max(0.0, timeout) * 1000):
+            return None
+        try:
+            message = self._line.recv(_FRAME)
+        except OSError:
+            message = b""
+        frame: dict[str, Any] = json.loads(message) if message else {"ended": None}
+        if "ended" in frame:
+            self.ended, self.code = True, frame["ended"]
+        return frame
+
+    def memory(self) -> int:
+        """Bytes of memory it occupies now; 0 where that cannot be asked."""
+        try:
+            pages = Path(f"/proc/{self.pid}/statm").read_bytes().split()[1]
+        except (OSError, IndexError):
+            return 0
+        return int(pages) * resource.getpagesize()
+
+    def drop(self) -> None:
+        """Kill it and what it started; returns when it is gone."""
+        if not self.ended:
+            self._nursery.kill(self.pid)
+        deadline = time.monotonic() + _DEAD_WITHIN
+        while not self.ended and time.monotonic() < deadline:
+            self.receive(deadline - time.monotonic())
+        self.ended = True
+        self._line.close()
+
+
+class Pool:
+    """Forks workers through the nursery, starting it when needed and again when it died.
+
+    Args:
+        log: the file that the nursery's own words go to.
+        memory: bytes each job may occupy.
+    """
+
+    def __init__(self, log: Path, memory: int) -> None:
+        self._log = log
+        self._memory = memory
+        self._lock = threading.Lock()
+        self._process: subprocess.Popen[bytes] | None = None
+        self._control: socket.socket | None = None
+
+    @property
+    def pid(self) -> int | None:
+        """The nursery's process id, or None while there is none."""
+        return self._process.pid if self._process else None
+
+    def worker(self) -> Worker:
+        """A fresh worker.
+
+        Raises:
+            Unreachable: this machine cannot start one now (no memory, no processes left).
+        """
+        for _ in range(2):  # the nursery may have died since it was last used
+            mine, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+            worker = Worker(mine, self)
+            with theirs:
+                control = self._order({"fork": self._memory}, theirs)
+            frame = worker.receive(_BORN_WITHIN)
+            if frame and "pid" in frame:
+                worker.pid = frame["pid"]
+                return worker
+            mine.close()
+            self._stop(control)
+        raise Unreachable("no worker process can be started", where=str(self._log))
+
+    def kill(self, pid: int) -> None:
+        """Kill a worker by the hand of its parent, which knows whether it still lives."""
+        with self._lock, contextlib.suppress(OSError):
+            if self._control is not None:
+                self._control.sendall(json.dumps({"kill": pid}).encode())
+
+    def close(self) -> None:
+        """End the nursery and with it every worker."""
+        self._stop(self._control)
+
+    def _order(self, order: dict[str, Any], line: socket.socket) -> socket.socket:
+        with self._lock:
+            control = self._control or self._start()
+            with contextlib.suppress(OSError):
+                socket.send_fds(control, [json.dumps(order).encode()], [line.fileno()])
+            return control
+
+    def _start(self) -> socket.socket:
+        mine, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        code = _START.format(path=sys.path, fd=theirs.fileno())
+        with theirs, self._log.open("ab") as log:
+            # our own interpreter and our own code
+            self._process = subprocess.Popen(  # noqa: S603
+                [sys.executable, "-c", code],
+                pass_fds=[theirs.fileno()],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                env={**dict.fromkeys(_ONE_THREAD, "1"), **os.environ},
+                start_new_session=True,  # Ctrl-C in a terminal is for the daemon only
+            )
+        self._control = mine
+        return mine
+
+    def _stop(self, control: socket.socket | None) -> None:
+        """End the nursery at the other end of ``control``, unless a newer one took its place."""
+        with self._lock:
+            if control is None or control is not self._control:
+                return
+            control.close()
+            if self._process is not None:
+                try:
+                    self._process.wait(_DEAD_WITHIN)
+                except subprocess.TimeoutExpired:
+                    self._process.kill()
+                    self._process.wait()
+            self._control = self._process = None

@@ -1,0 +1,368 @@
+"""The embedded scheduler: jobs in a folder, run by worker processes, behind the ``Backend`` port.
+
+Imports the standard library, ``core.ports``, ``core.model``, ``errors`` and this package.
+Invariant: one process owns the jobs folder; a submitted job is run to its end, across restarts;
+no worker is started and nothing heavy is imported before the first job needs it.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import heapq
+import json
+import os
+import shutil
+import threading
+import time
+import uuid
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO, Any
+
+from watcher.core.model import Fetched, JobStatus, Phase, Submitted
+from watcher.core.ports import JobRequest
+from watcher.embedded import catalog
+from watcher.embedded.catalog import Catalog
+from watcher.embedded.folders import Folders, bring, write_inputs, write_spec
+from watcher.embedded.lane import Bench, Gate, Lane, Order
+from watcher.embedded.pool import Pool
+from watcher.embedded.store import ENDED, PENDING, REVOKED, SUCCESS, Job, Outcome, Store
+from watcher.errors import JobLost, Refused, StateTaken, TooEarly, Unreachable
+
+TIME_LIMIT = 3600.0  # seconds, as on the real scheduler
+_LEAST_MEMORY = 2 << 30
+_SHARE = 0.75  # of the machine's memory, for all workers together
+_PHASES = {
+    "PENDING": Phase.QUEUED,
+    "RETRY": Phase.QUEUED,
+    "STARTED": Phase.RUNNING,
+    "RUNNING": Phase.RUNNING,
+    "SUCCESS": Phase.SUCCEEDED,
+    "FAILURE": Phase.FAILED,
+    "REVOKED": Phase.REVOKED,
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EmbeddedOptions:
+    """How an embedded scheduler runs.
+
+    ``state`` is the folder that holds ``jobs``; ``workers`` 0 is one a core; ``processes`` is a
+    folder of own process scripts; ``memory`` in bytes limits each job, 0 shares three quarters of
+    the machine; ``grace`` in seconds is what running jobs get when it closes.
+    """
+
+    state: Path
+    workers: int = 0
+    processes: Path | None = None
+    memory: int = 0
+    grace: float = 5.0
+
+
+@dataclass(slots=True)
+class _Queue:
+    """The waiting jobs: highest priority first, then oldest."""
+
+    changed: threading.Condition = field(default_factory=threading.Condition)
+    heap: list[tuple[int, int, str]] = field(default_factory=list)
+    closed: bool = False
+
+    def put(self, job: Job) -> None:
+        with self.changed:
+            heapq.heappush(self.heap, (-job.priority, job.seq, job.id))
+            self.changed.notify()
+
+    def take(self) -> str | None:
+        """The next job; None when the queue is closed."""
+        with self.changed:
+            self.changed.wait_for(lambda: self.heap or self.closed)
+            return None if self.closed else heapq.heappop(self.heap)[2]
+
+    def close(self) -> None:
+        with self.changed:
+            self.closed = True
+            self.changed.notify_all()
+
+
+class EmbeddedScheduler:
+    """A ``Backend`` in this process.
+
+    Raises:
+        StateTaken: another process owns the jobs folder, or it cannot be used.
+    """
+
+    def __init__(self, options: EmbeddedOptions) -> None:
+        root = options.state / "jobs"
+        self._owner = _own(root)
+        self._options = options
+        self._folders = Folders(root)
+        self._store = Store(root / "jobs.sqlite")
+        self._catalog = Catalog(options.processes)
+        self._queue = _Queue()
+        self._gate = Gate()
+        self._lock = threading.Lock()
+        self._threads: list[threading.Thread] = []
+        self._listeners: list[Callable[[str], None]] = []
+        workers = options.workers or os.cpu_count() or 1
+        self._workers = workers
+        memory = options.memory or _fair_memory(workers)
+        self._bench = Bench(self._store, self._folders, Pool(root / "workers.log", memory), memory)
+        self._recover()
+
+    # ---------------------------------------------------------------- the port
+    def submit(self, request: JobRequest, *, config: Mapping[str, Any] | None = None) -> Submitted:
+        """Take a job; see the port. ``config`` holds the wire's options (``root_file`` ...).
+
+        Raises:
+            Refused: no such process, no runnable script, or a bad name.
+            Unreachable: the jobs folder cannot take it now (disk full, no permission).
+        """
+        job_id = _uuid(request.key)
+        if self._store.get(job_id) is not None:
+            return Submitted(job_id)
+        spec, script = self._spec(request, config or {})
+        draft = None
+        try:
+            draft = self._folders.draft()
+            names = write_inputs(draft / "inputs", request.sources)
+            spec |= {"main": names[0] if names else None, "count": len(names)}
+            write_spec(draft, spec, script)
+            self._accept(draft, request, spec)
+        except OSError as error:
+            reason = error.strerror or str(error)
+            raise Unreachable(f"the job cannot be stored ({reason})", where=job_id) from error
+        finally:
+            if draft is not None:
+                shutil.rmtree(draft, ignore_errors=True)
+        return Submitted(job_id)
+
+    def status(self, remotes: Sequence[str]) -> dict[str, JobStatus]:
+        """The word on each known id; one that is absent is certainly not here."""
+        return {job.id: _status(job) for job in self._store.many(list(remotes)).values()}
+
+    def fetch(self, remote: str, into: Path) -> tuple[Fetched, ...]:
+        """Link or copy all outputs into a folder; see the port."""
+        job = self._store.get(remote)
+        if job is None:
+            raise JobLost("there is no such job", where=remote)
+        if job.status != SUCCESS:
+            raise TooEarly(f"the job is {job.status}", where=remote)
+        try:
+            found = list(self._folders.outputs(remote))
+            return tuple(bring(path, into, name) for name, path in found)
+        except OSError as error:
+            reason = error.strerror or str(error)
+            raise Unreachable(f"the outputs cannot be read ({reason})", where=remote) from error
+
+    def forget(self, remote: str) -> None:
+        """Free the folder of an ended job and drop its record; a running one is left alone."""
+        job = self._store.get(remote)
+        if job is not None and job.status in ENDED:
+            self._store.remove(remote)
+            self._folders.remove(self._folders.job(remote))
+
+    def cancel(self, remote: str) -> None:
+        """Stop a job: at once when it waits, within moments when it runs."""
+        if self._gate.tell(remote, Order.CANCEL):
+            return
+        if self._store.end(remote, Outcome(status=REVOKED), time.time()):
+            self._tell(remote)
+
+    def processes(self) -> tuple[str, ...]:
+        """The names of the processes, built-in and own."""
+        return self._catalog.names()
+
+    def listen(self, changed: Callable[[str], None]) -> None:
+        """Call ``changed`` with the id of every job the moment it ends."""
+        self._listeners.append(changed)
+
+    def close(self) -> None:
+        """Stop. Running jobs get the grace to end; then they are left for the next start."""
+        self._queue.close()
+        deadline = time.monotonic() + self._options.grace
+        for thread in self._threads:
+            thread.join(max(0.0, deadline - time.monotonic()))
+        self._gate.tell_all(Order.LEAVE)
+        for thread in self._threads:
+            thread.join()
+        self._bench.pool.close()
+        self._store.close()
+        self._owner.close()
+
+    # ---------------------------------------------------------------- for a server
+    def get(self, remote: str) -> Job | None:
+        """Everything known of one job."""
+        return self._store.get(remote)
+
+    def jobs(self, *, limit: int = 0) -> list[Job]:
+        """All jobs, newest first; 0 is no limit."""
+        return self._store.all(limit=limit)
+
+    def outputs(self, remote: str) -> list[str]:
+        """The names of all output files, sub-folders included."""
+        with suppress(JobLost):
+            return [name for name, _ in self._folders.outputs(remote)]
+        return []
+
+    def output_path(self, remote: str, name: str) -> Path:
+        """The file of one output, proved inside the outputs; ``OutsideRoot``, ``FileGone``."""
+        if self._store.get(remote) is None:
+            raise JobLost("there is no such job", where=remote)
+        return self._folders.output(remote, name)
+
+    def output_folder(self, remote: str) -> Path:
+        """The folder of a job's outputs; it is there once the job ended."""
+        return self._folders.job(remote) / "outputs"
+
+    def document(self, process: str) -> str:
+        """The documentation of a process; ``Refused`` when there is none of that name."""
+        return self._catalog.document(process)
+
+    def purge(self, before: float) -> int:
+        """Forget the jobs that ended before a wall time (UTC seconds); how many."""
+        old = self._store.ended_before(before)
+        for job in old:
+            self.forget(job.id)
+        return len(old)
+
+    # ---------------------------------------------------------------- inside
+    def _spec(
+        self, request: JobRequest, config: Mapping[str, Any]
+    ) -> tuple[dict[str, Any], bytes | None]:
+        """What a worker will have to know, and the script to store."""
+        asked: dict[str, Any] = {}
+        script, path, builtin = None, "", False
+        if request.script is not None:
+            script = _read(request.script)
+            asked = catalog.check(script, request.script.name, request.entrypoint)
+        else:
+            process = self._catalog.find(request.process)
+            source = _read(process.path)
+            asked = catalog.check(source, process.path.name, request.entrypoint)
+            builtin, path = process.builtin, "" if process.builtin else str(process.path.resolve())
+        mine = {"queue": request.queue or None, "time_limit": request.time_limit}
+        spec = {
+            "id": request.key,
+            "requested": time.time(),
+            "process": request.process or "custom",
+            "builtin": builtin,
+            "path": path,
+            "entrypoint": request.entrypoint,
+            "params": _params(request.params),
+            "config": dict(config),
+            "queue": catalog.chosen(mine, asked, "queue", "cpu"),
+            "time_limit": float(catalog.chosen(mine, asked, "time_limit", TIME_LIMIT)),
+        }
+        return spec, script
+
+    def _accept(self, draft: Path, request: JobRequest, spec: Mapping[str, Any]) -> None:
+        job_id = request.key
+        with self._lock:
+            if self._store.get(job_id) is not None:  # the same key was sent twice at once
+                return
+            self._folders.settle(draft, job_id)
+            job = Job(
+                seq=0,
+                id=job_id,
+                name=request.name,
+                process=spec["process"],
+                priority=request.priority,
+                status=PENDING,
+                requested=spec["requested"],
+            )
+            self._store.add(job)
+            self._enqueue(self._store.many([job_id])[job_id])
+
+    def _enqueue(self, job: Job) -> None:
+        """Queue a job, and open one lane more while there are fewer than workers."""
+        self._queue.put(job)
+        if len(self._threads) < self._workers and not self._queue.closed:
+            thread = threading.Thread(target=self._serve, name="embedded-lane", daemon=True)
+            self._threads.append(thread)
+            thread.start()
+
+    def _serve(self) -> None:
+        lane = Lane(self._bench, self._tell, self._queue.put)
+        while (job_id := self._queue.take()) is not None:
+            # a store that fails even at the end of a job leaves it to be run at the next start
+            with suppress(Unreachable), self._gate.passing(job_id) as running:
+                lane.run(job_id, running)
+        lane.close()
+
+    def _tell(self, job_id: str) -> None:
+        for listener in list(self._listeners):
+            listener(job_id)
+
+    def _recover(self) -> None:
+        """Queue again what had not ended when the last owner stopped or died."""
+        unfinished = self._store.unfinished()
+        self._folders.sweep({job.id for job in self._store.all()})
+        for job in unfinished:
+            self._store.requeue(job.id)
+            self._enqueue(job)
+
+
+def _own(root: Path) -> IO[str]:
+    """Lock the jobs folder for this process."""
+    try:
+        root.mkdir(parents=True, exist_ok=True)
+        lock = (root / "lock").open("w")
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise StateTaken(f"the jobs folder cannot be used ({reason})", where=str(root)) from error
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        lock.close()
+        raise StateTaken(
+            "another process runs the embedded scheduler here",
+            where=str(root),
+            fix="stop it, or choose another state folder",
+        ) from error
+    return lock
+
+
+def _fair_memory(workers: int) -> int:
+    """Bytes of memory for each job: an equal share of most of the machine's."""
+    total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    return max(_LEAST_MEMORY, int(total * _SHARE / workers))
+
+
+def _uuid(key: str) -> str:
+    try:
+        known = str(uuid.UUID(key)) == key.lower()
+    except ValueError:
+        known = False
+    if not known:
+        raise Refused("the key of a job must be a UUID", where=repr(key))
+    return key
+
+
+def _params(params: Any) -> Any:
+    try:
+        return json.loads(json.dumps(params))
+    except (TypeError, ValueError) as error:
+        raise Refused(f"the parameters cannot be written as JSON ({error})") from error
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise Refused(f"the script cannot be read ({reason})", where=str(path)) from error
+
+
+def _status(job: Job) -> JobStatus:
+    step = job.steps[-1].info if job.steps else ""
+    return JobStatus(
+        _PHASES[job.status],
+        progress=job.progress,
+        step=step,
+        error=job.error or "",
+        detail=job.detail,
+        result=job.result if job.status == SUCCESS else None,
+        warnings=job.warnings,
+    )

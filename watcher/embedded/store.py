@@ -1,0 +1,246 @@
+"""The embedded scheduler's memory: one SQLite row a job, in the states of the wire.
+
+Imports the standard library and ``watcher.errors``. Invariant: a submitted job is durable on
+return; an ended job never changes again; what only shows progress costs no fsync.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import sqlite3
+import threading
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from watcher.errors import StateTaken, Unreachable
+
+PENDING, STARTED, RUNNING, RETRY = "PENDING", "STARTED", "RUNNING", "RETRY"
+SUCCESS, FAILURE, REVOKED = "SUCCESS", "FAILURE", "REVOKED"
+ENDED = (SUCCESS, FAILURE, REVOKED)
+
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS jobs (
+    seq INTEGER PRIMARY KEY AUTOINCREMENT, id TEXT NOT NULL UNIQUE, name TEXT NOT NULL,
+    process TEXT NOT NULL, priority INTEGER NOT NULL, status TEXT NOT NULL, requested REAL NOT NULL,
+    started REAL, stopped REAL, progress INTEGER, retry INTEGER NOT NULL DEFAULT 0,
+    runs INTEGER NOT NULL DEFAULT 0, error TEXT, detail TEXT NOT NULL DEFAULT '',
+    steps TEXT NOT NULL DEFAULT '[]', warnings TEXT NOT NULL DEFAULT '[]',
+    result TEXT NOT NULL DEFAULT 'null'
+) STRICT;
+CREATE INDEX IF NOT EXISTS jobs_by_status ON jobs (status);
+"""
+_COLUMNS = (
+    "seq, id, name, process, priority, status, requested, started, stopped, progress, retry, runs, "
+    "error, detail, steps, warnings, result"
+)
+_MANY = 500  # below SQLite's oldest limit of host parameters
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One step a script reported; ``duration`` in seconds is -1 while it runs."""
+
+    info: str
+    duration: float = -1.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Job:
+    """One job as stored. Times are UTC seconds; ``runs`` counts every start, ``retry`` reruns."""
+
+    seq: int
+    id: str
+    name: str
+    process: str
+    priority: int
+    status: str
+    requested: float
+    started: float | None = None
+    stopped: float | None = None
+    progress: int | None = None
+    retry: int = 0
+    runs: int = 0
+    error: str | None = None
+    detail: str = ""
+    steps: tuple[Step, ...] = ()
+    warnings: tuple[str, ...] = ()
+    result: Any = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """How a job ended: SUCCESS, FAILURE or REVOKED, and what it left to say."""
+
+    status: str
+    error: str | None = None
+    detail: str = ""
+    result: Any = None
+    warnings: tuple[str, ...] = ()
+    steps: tuple[Step, ...] = field(default=())
+
+
+class Store:
+    """The table of jobs, for any thread.
+
+    Args:
+        path: the database file; its folder must be there.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._lock = threading.Lock()
+        try:
+            self._db = sqlite3.connect(path, check_same_thread=False, isolation_level=None)
+            self._db.execute("PRAGMA journal_mode=WAL")
+            self._db.executescript(_SCHEMA)
+        except sqlite3.Error as error:
+            raise StateTaken(
+                f"the job store cannot be used ({error})",
+                where=str(path),
+                fix="move it away, or mend the disk",
+            ) from error
+
+    def add(self, job: Job) -> bool:
+        """Keep a new job, durably; False when its id is already known."""
+        with self._session():
+            self._db.execute("PRAGMA synchronous=FULL")
+            done = self._db.execute(
+                "INSERT OR IGNORE INTO jobs (id, name, process, priority, status, requested)"
+                " VALUES (?, ?, ?, ?, ?, ?)",
+                (job.id, job.name, job.process, job.priority, job.status, job.requested),
+            )
+            self._db.execute("PRAGMA synchronous=NORMAL")
+            return done.rowcount == 1
+
+    def get(self, job_id: str) -> Job | None:
+        """One job, or None."""
+        return self.many([job_id]).get(job_id)
+
+    def many(self, ids: Sequence[str]) -> dict[str, Job]:
+        """The known ones among these ids."""
+        found: dict[str, Job] = {}
+        for start in range(0, len(ids), _MANY):
+            some = ids[start : start + _MANY]
+            marks = ",".join("?" * len(some))
+            found |= {job.id: job for job in self._select(f"WHERE id IN ({marks})", some)}
+        return found
+
+    def all(self, *, limit: int = 0) -> list[Job]:
+        """Every job, newest first; 0 is no limit."""
+        return self._select("ORDER BY seq DESC LIMIT ?", [limit or -1])
+
+    def unfinished(self) -> list[Job]:
+        """The jobs that have not ended, oldest first."""
+        marks = ",".join("?" * len(ENDED))
+        return self._select(f"WHERE status NOT IN ({marks}) ORDER BY seq", ENDED)
+
+    def ended_before(self, moment: float) -> list[Job]:
+        """The jobs that ended before a wall time."""
+        marks = ",".join("?" * len(ENDED))
+        return self._select(f"WHERE status IN ({marks}) AND stopped < ?", [*ENDED, moment])
+
+    def start(self, job_id: str, at: float) -> Job | None:
+        """Take a waiting job: STARTED, one run more. None when it no longer waits."""
+        changed = self._change(
+            "status = ?, started = ?, runs = runs + 1, progress = NULL, steps = '[]'"
+            " WHERE id = ? AND status IN (?, ?)",
+            (STARTED, at, job_id, PENDING, RETRY),
+        )
+        return self.get(job_id) if changed else None
+
+    def show(self, job_id: str, progress: int | None, steps: Iterable[Step]) -> None:
+        """RUNNING, with its progress."""
+        self._change(
+            "status = ?, progress = ?, steps = ? WHERE id = ? AND status IN (?, ?)",
+            (RUNNING, progress, _dump_steps(steps), job_id, STARTED, RUNNING),
+        )
+
+    def again(self, job_id: str, *, error: str, counted: bool) -> None:
+        """Back to the queue: RETRY after a run that died, PENDING after one that was left."""
+        self._change(
+            "status = ?, error = ?, retry = retry + ?, runs = runs - ? WHERE id = ?"
+            " AND status IN (?, ?)",
+            (
+                RETRY if counted else PENDING,
+                error or None,
+                int(counted),
+                int(not counted),
+                job_id,
+                STARTED,
+                RUNNING,
+            ),
+        )
+
+    def requeue(self, job_id: str) -> None:
+        """A job found unfinished at start waits again; its runs stay counted."""
+        self._change(
+            "status = ? WHERE id = ? AND status IN (?, ?)", (PENDING, job_id, STARTED, RUNNING)
+        )
+
+    def end(self, job_id: str, outcome: Outcome, at: float) -> bool:
+        """The end of a job; False when it is unknown or had already ended."""
+        marks = ",".join("?" * len(ENDED))
+        return self._change(
+            "status = ?, stopped = ?, progress = ?, error = ?, detail = ?, result = ?,"
+            f" warnings = ?, steps = ? WHERE id = ? AND status NOT IN ({marks})",
+            (
+                outcome.status,
+                at,
+                100 if outcome.status == SUCCESS else None,
+                outcome.error,
+                outcome.detail,
+                json.dumps(outcome.result),
+                json.dumps(outcome.warnings),
+                _dump_steps(outcome.steps),
+                job_id,
+                *ENDED,
+            ),
+        )
+
+    def remove(self, job_id: str) -> None:
+        """Forget a job."""
+        with self._session():
+            self._db.execute("DELETE FROM jobs WHERE id = ?", (job_id,))
+
+    def close(self) -> None:
+        """Close the file."""
+        with self._session():
+            self._db.close()
+
+    @contextlib.contextmanager
+    def _session(self) -> Iterator[None]:
+        """One thread at a time; SQLite's errors in the port's words."""
+        with self._lock:
+            try:
+                yield
+            except sqlite3.Error as error:
+                raise Unreachable(f"the job store cannot be used ({error})") from error
+
+    def _change(self, clause: str, values: Sequence[Any]) -> bool:
+        # every clause is a literal of this module; values are bound
+        with self._session():
+            return self._db.execute(f"UPDATE jobs SET {clause}", values).rowcount == 1  # noqa: S608
+
+    def _select(self, clause: str, values: Sequence[Any]) -> list[Job]:
+        # as above
+        query = f"SELECT {_COLUMNS} FROM jobs {clause}"  # noqa: S608
+        with self._session():
+            rows = self._db.execute(query, values).fetchall()
+        return [_job(row) for row in rows]
+
+
+def _dump_steps(steps: Iterable[Step]) -> str:
+    return json.dumps([{"duration": step.duration, "info": step.info} for step in steps])
+
+
+def _job(row: tuple[Any, ...]) -> Job:
+    *plain, steps, warnings, result = row
+    names = _COLUMNS.replace(" ", "").split(",")
+    return Job(
+        **dict(zip(names, plain, strict=False)),
+        steps=tuple(Step(**step) for step in json.loads(steps)),
+        warnings=tuple(json.loads(warnings)),
+        result=json.loads(result),
+    )
