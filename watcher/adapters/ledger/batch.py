@@ -1,0 +1,186 @@
+"""Changes into statements: a batch becomes a few prepared statements with many rows each.
+
+Imports core, errors, SQLAlchemy, ``schema``, ``rows``. Invariant: the outcome is the same as if the
+changes were applied one by one in their order. Within a segment the order is: new files, new jobs,
+saved files, saved jobs, targets, history, tallies; a change that this order would harm begins the
+next segment.
+
+The statements are compiled once and run through the driver's ``executemany``: SQLAlchemy's own
+handling of each row costs more than SQLite's work on it.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+from sqlalchemy import Connection, Dialect, Table, Update, bindparam, insert, update
+from sqlalchemy.dialects import postgresql, sqlite
+
+from watcher.adapters.ledger.rows import (
+    Row,
+    encoded,
+    file_move,
+    file_rest,
+    file_row,
+    is_counted,
+    job_move,
+    job_row,
+    same_rest,
+    written,
+)
+from watcher.adapters.ledger.schema import FILES, HISTORY, JOBS, TALLIES, TARGETS
+from watcher.core.model import FileRecord
+from watcher.core.ports import Change, NewFile, Note, OwnTarget, SaveFile, SaveJob
+from watcher.errors import StaleRecord
+
+# the order in which a segment runs
+NEW_FILE, NEW_JOB, MOVE_FILE, SAVE_FILE, MOVE_JOB, SAVE_JOB, OWN, HISTORY_ROW, TALLY = range(9)
+GUARDED = frozenset({MOVE_FILE, SAVE_FILE, MOVE_JOB, SAVE_JOB})
+Tallies = dict[tuple[str, str], int]
+
+
+@dataclass(slots=True)
+class Segment:
+    """Rows per statement that may run in the order of the statements."""
+
+    rows: tuple[list[Row], ...] = field(default_factory=lambda: tuple([] for _ in range(9)))
+    shapes: dict[int, int] = field(default_factory=dict)  # the statement that saves a record
+    released: set[tuple[str, str]] = field(default_factory=set)  # paths whose record lost its life
+    tallies: Tallies = field(default_factory=lambda: defaultdict(int))
+
+    def add(self, change: Change) -> bool:
+        """Take a change; false when it must begin the next segment."""
+        match change:
+            case SaveJob():
+                return self._save_job(change)
+            case SaveFile():
+                return self._save_file(change)
+            case NewFile():
+                return self._new_file(change)
+            case OwnTarget():
+                paths = encoded(change.target), encoded(change.path)
+                self.rows[OWN].append((written(change.folder), *paths, change.file_id))
+                return True
+
+    def _new_file(self, change: NewFile) -> bool:
+        file = change.file
+        if (file.folder, file.path) in self.released:
+            return False
+        self.rows[NEW_FILE].append(file_row(file))
+        self.rows[NEW_JOB].extend(map(job_row, change.jobs))
+        self._tell(file.id, file.state.value, "", change.notes)
+        self._tally(file, 1)
+        return True
+
+    def _save_file(self, change: SaveFile) -> bool:
+        before, after = change.before, change.after
+        light = same_rest(before, after)
+        shape = MOVE_FILE if light else SAVE_FILE
+        if self.shapes.setdefault(before.id, shape) != shape:
+            return False
+        row = file_move(after) if light else file_move(after) + file_rest(after)
+        self.rows[shape].append((*row, before.id, before.state.value, before.version))
+        if before.live and not after.live:
+            self.released.add((before.folder, before.path))
+        self._tell(before.id, after.state.value, "", change.notes)
+        if before.state is not after.state or before.live != after.live:
+            self._tally(before, -1)
+            self._tally(after, 1)
+        return True
+
+    def _save_job(self, change: SaveJob) -> bool:
+        before, after = change.before, change.after
+        light = before.key == after.key
+        shape = MOVE_JOB if light else SAVE_JOB
+        if self.shapes.setdefault(before.id, shape) != shape:
+            return False
+        row = job_move(after) if light else (*job_move(after), after.key)
+        self.rows[shape].append((*row, before.id, before.state.value, before.version))
+        self._tell(before.file_id, after.state.value, written(after.label), change.notes)
+        return True
+
+    def _tell(self, file_id: int, state: str, job: str, notes: tuple[Note, ...]) -> None:
+        told = self.rows[HISTORY_ROW]
+        for note in notes:
+            text = written(note.text) if note.text else ""
+            told.append((file_id, note.at, written(note.event), state, job, text))
+
+    def _tally(self, file: FileRecord, count: int) -> None:
+        if is_counted(file):
+            self.tallies[written(file.folder), file.state.value] += count
+
+    def close(self) -> None:
+        """Turn the sums into rows."""
+        self.rows[TALLY].extend((*key, count) for key, count in self.tallies.items() if count)
+
+
+def segments(changes: Iterable[Change]) -> list[Segment]:
+    """The changes, grouped into as few segments as their order allows."""
+    found = [Segment()]
+    for change in changes:
+        if not found[-1].add(change):
+            found.append(Segment())
+            found[-1].add(change)
+    for segment in found:
+        segment.close()
+    return found
+
+
+def run(connection: Connection, statements: tuple[str, ...], batch: list[Segment]) -> None:
+    """Write the segments in the caller's transaction. Raises ``StaleRecord``."""
+    for segment in batch:
+        for number, rows in enumerate(segment.rows):
+            if not rows:
+                continue
+            done = connection.exec_driver_sql(statements[number], rows)
+            if number in GUARDED and done.rowcount != len(rows):
+                raise StaleRecord("a record was changed by somebody else meanwhile")
+
+
+def compiled(dialect: Dialect) -> tuple[str, ...]:
+    """The statements by their numbers, for a dialect with positional parameters."""
+    # both dialects spell the upsert alike, but SQLAlchemy has one class for each
+    upsert = postgresql.insert if dialect.name == "postgresql" else sqlite.insert
+    own, tally = _insert(TARGETS, upsert), _insert(TALLIES, upsert)
+    own = own.on_conflict_do_update(
+        index_elements=[TARGETS.c.folder, TARGETS.c.target],
+        set_={"path": own.excluded.path, "file_id": own.excluded.file_id},
+    )
+    tally = tally.on_conflict_do_update(
+        index_elements=[TALLIES.c.folder, TALLIES.c.state],
+        set_={"files": TALLIES.c.files + tally.excluded.files},
+    )
+    statements = (
+        _insert(FILES, insert),
+        _insert(JOBS, insert),
+        _save(FILES, "state", "version"),
+        _save(FILES, "state", "live"),
+        _save(JOBS, "state", "version"),
+        _save(JOBS, "state", "key"),
+        own,
+        _insert(HISTORY, insert, skip="id"),
+        tally,
+    )
+    return tuple(str(statement.compile(dialect=dialect)) for statement in statements)
+
+
+def _insert(table: Table, verb: Any, skip: str = "") -> Any:
+    """A row of all columns in the table's order; ``verb`` is one of SQLAlchemy's inserts."""
+    names = [column.name for column in table.columns if column.name != skip]
+    return verb(table).values({name: bindparam(name) for name in names}).inline()
+
+
+def _save(table: Table, first: str, last: str) -> Update:
+    """An update of the columns from ``first`` to ``last``, if state and version are as before."""
+    names = [column.name for column in table.columns]
+    names = names[names.index(first) : names.index(last) + 1]
+    return (
+        update(table)
+        .ordered_values(*((table.c[name], bindparam(f"new_{name}")) for name in names))
+        .where(table.c.id == bindparam("was_id"))
+        .where(table.c.state == bindparam("was_state"))
+        .where(table.c.version == bindparam("was_version"))
+    )

@@ -1,0 +1,192 @@
+"""The tables, their constraints and indexes, and the steps from one schema version to the next.
+
+Imports SQLAlchemy and errors. Invariant: what must never be true of two records is refused by the
+schema itself. Types and expressions are those that SQLite and PostgreSQL share. Paths are bytes (a
+name may be undecodable), split into directory and name so that one directory is one key range;
+other text is ASCII (see ``rows``). Truth values are 0 and 1.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    Connection,
+    Float,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    SmallInteger,
+    Table,
+    Text,
+    insert,
+    inspect,
+    select,
+    text,
+    update,
+)
+
+from watcher.errors import LedgerUnusable
+
+METADATA = MetaData()
+# on SQLite only INTEGER PRIMARY KEY is the row's own key and spares an index
+_ID = BigInteger().with_variant(Integer(), "sqlite")
+
+
+def _column(
+    name: str, kind: type[Text | BigInteger | SmallInteger | Float | LargeBinary]
+) -> Column:  # type: ignore[type-arg]  # of any kind
+    return Column(name, kind, nullable=False)
+
+
+FILES = Table(
+    "files",
+    METADATA,
+    Column("id", _ID, primary_key=True, autoincrement=False),
+    _column("folder", Text),
+    _column("directory", LargeBinary),
+    _column("name", LargeBinary),
+    _column("arrival", BigInteger),
+    _column("state", Text),
+    _column("reason", Text),
+    _column("digest", Text),
+    _column("warnings", Text),
+    _column("disposed", SmallInteger),
+    _column("disposal", Text),
+    _column("attempt", BigInteger),
+    _column("next_at", Float),
+    _column("accepted_at", Float),
+    _column("changed_at", Float),
+    _column("version", BigInteger),
+    _column("rule", Text),
+    _column("size", BigInteger),
+    _column("mtime_ns", BigInteger),
+    _column("parts", Text),
+    _column("priority", BigInteger),
+    _column("live", SmallInteger),
+)
+JOBS = Table(
+    "jobs",
+    METADATA,
+    Column("id", _ID, primary_key=True, autoincrement=False),
+    Column("file_id", BigInteger, ForeignKey("files.id"), nullable=False),
+    _column("index", BigInteger),
+    _column("label", Text),
+    _column("scheduler", Text),
+    _column("state", Text),
+    _column("remote", Text),
+    _column("attempt", BigInteger),
+    _column("next_at", Float),
+    _column("submitted_at", Float),
+    _column("changed_at", Float),
+    Column("progress", BigInteger),
+    _column("step", Text),
+    _column("error", Text),
+    _column("outputs", Text),
+    _column("warnings", Text),
+    _column("result", Text),
+    _column("version", BigInteger),
+    _column("key", Text),
+)
+HISTORY = Table(
+    "history",
+    METADATA,
+    Column("id", _ID, primary_key=True),
+    Column("file_id", BigInteger, ForeignKey("files.id"), nullable=False, index=True),
+    _column("at", Float),
+    _column("event", Text),
+    _column("state", Text),
+    _column("job", Text),
+    _column("note", Text),
+)
+# no foreign key: a target stays its source's own after the record was compacted
+TARGETS = Table(
+    "targets",
+    METADATA,
+    Column("folder", Text, primary_key=True),
+    Column("target", LargeBinary, primary_key=True),
+    _column("path", LargeBinary),
+    _column("file_id", BigInteger),
+)
+REQUESTS = Table(
+    "requests",
+    METADATA,
+    Column("id", _ID, primary_key=True),
+    _column("kind", Text),
+    _column("body", Text),
+    _column("at", Float),
+    sqlite_autoincrement=True,  # an answered id must not come again
+)
+# how many records stand in each state, kept by apply so that nobody counts a million rows
+TALLIES = Table(
+    "tallies",
+    METADATA,
+    Column("folder", Text, primary_key=True),
+    Column("state", Text, primary_key=True),
+    _column("files", BigInteger),
+)
+META = Table(
+    "meta", METADATA, Column("name", Text, primary_key=True), Column("value", Text, nullable=False)
+)
+
+# A partial index serves a query only if the query says the same words: so each stands here once.
+LIVE = text("live = 1")
+DEAD = text("live = 0")
+ACCEPTED = text("state = 'accepted'")
+UNFINISHED = text(
+    "(state IN ('working', 'held') OR (disposed = 0 AND state IN ('delivered', 'failed')))"
+)
+_KEYED = text("key <> ''")
+
+
+def _partial(name: str, *columns: object, where: object, unique: bool = False) -> Index:
+    return Index(name, *columns, unique=unique, sqlite_where=where, postgresql_where=where)  # type: ignore[arg-type]  # columns and their descents
+
+
+_c = FILES.c
+Index("files_arrival", _c.folder, _c.directory, _c.name, _c.arrival, unique=True)
+_partial("files_live", _c.folder, _c.directory, _c.name, where=LIVE, unique=True)
+_partial("files_dead", _c.changed_at, where=DEAD)
+_partial("files_lane", _c.folder, _c.rule, _c.priority.desc(), _c.id, where=ACCEPTED)
+_partial("files_unfinished", _c.id, where=UNFINISHED)
+Index("jobs_index", JOBS.c.file_id, JOBS.c["index"], unique=True)
+_partial("jobs_key", JOBS.c.key, where=_KEYED, unique=True)
+
+
+def _first(connection: Connection) -> None:
+    """Version 1: everything above."""
+    METADATA.create_all(connection)
+
+
+MIGRATIONS: tuple[Callable[[Connection], None], ...] = (_first,)
+VERSION = len(MIGRATIONS)
+
+
+def stored_version(connection: Connection, *, where: str) -> int:
+    """The schema version of a ledger, 0 for an empty one. Raises ``LedgerUnusable`` if newer."""
+    if not inspect(connection).has_table(META.name):
+        return 0
+    found = connection.scalar(select(META.c.value).where(META.c.name == "version"))
+    version = int(found) if found is not None and found.isdecimal() else 0
+    if version > VERSION:
+        raise LedgerUnusable(
+            f"the ledger has version {version}, this watcher knows versions up to {VERSION}",
+            where=where,
+            fix="run the newer watcher that wrote it",
+        )
+    return version
+
+
+def migrate(connection: Connection, *, where: str) -> None:
+    """Bring the ledger to this version, in the caller's transaction."""
+    version = stored_version(connection, where=where)
+    for step in MIGRATIONS[version:]:
+        step(connection)
+    if version == 0:
+        connection.execute(insert(META).values(name="version", value=str(VERSION)))
+    elif version < VERSION:
+        connection.execute(update(META).where(META.c.name == "version").values(value=str(VERSION)))

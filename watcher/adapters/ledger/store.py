@@ -1,0 +1,275 @@
+"""The ledger port over two engines: one writing connection and many reading ones.
+
+Imports core, errors, SQLAlchemy and this package. Invariant: one transaction a call; one writer at
+a time; readers see whole batches and never wait for the writer (SQLite's WAL).
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+from sqlalchemy import Connection, Engine, create_engine, delete, event, insert, select
+from sqlalchemy.pool import QueuePool
+
+from watcher.adapters.ledger import reading
+from watcher.adapters.ledger.batch import TALLY, Tallies, compiled, run, segments
+from watcher.adapters.ledger.ids import Ids
+from watcher.adapters.ledger.place import MOUNTS, check_place
+from watcher.adapters.ledger.rows import FINAL, decoded, written
+from watcher.adapters.ledger.schema import (
+    DEAD,
+    FILES,
+    HISTORY,
+    JOBS,
+    REQUESTS,
+    migrate,
+    stored_version,
+)
+from watcher.adapters.ledger.troubles import told
+from watcher.core.model import FileRecord, FileState, HistoryRow, Known, Work
+from watcher.core.ports import Change, Lane, Request
+from watcher.errors import LedgerUnusable
+
+BUSY = 10.0  # seconds to wait for another program's write
+COMPACTED = 500  # records removed in one transaction, so that a writer waits a few ms at most
+
+
+class SqlLedger:
+    """``Ledger`` on SQLAlchemy engines; ``write`` is None for a ledger opened to be read."""
+
+    def __init__(self, *, read: Engine, write: Engine | None, where: str, ids: Ids) -> None:
+        self._read = read
+        self._write = write
+        self._where = where
+        self._ids = ids
+        self._lock = threading.Lock()
+        self._statements = compiled(read.dialect)
+
+    @contextmanager
+    def _reading(self) -> Iterator[Connection]:
+        with told(self._where), self._read.connect() as connection:
+            yield connection
+
+    @contextmanager
+    def _writing(self) -> Iterator[Connection]:
+        if self._write is None:
+            raise LedgerUnusable("the ledger was opened for reading only", where=self._where)
+        with told(self._where), self._lock, self._write.begin() as connection:
+            yield connection
+
+    def new_ids(self, count: int) -> Sequence[int]:
+        """See ``Ledger``."""
+        return self._ids.take(count)
+
+    def apply(self, changes: Iterable[Change]) -> None:
+        """See ``Ledger``."""
+        batch = segments(changes)
+        with self._writing() as connection:
+            run(connection, self._statements, batch)
+
+    def live(self, folder: str, paths: Sequence[str]) -> dict[str, FileRecord]:
+        """See ``Ledger``."""
+        with self._reading() as connection:
+            return reading.live(connection, folder, paths)
+
+    def known(self, folder: str, directory: str) -> dict[str, Known]:
+        """See ``Ledger``."""
+        with self._reading() as connection:
+            return reading.known(connection, folder, directory)
+
+    def directories(self, folder: str) -> Iterator[str]:
+        """See ``Ledger``. Read in pages: a slow reader must not keep the WAL from being emptied."""
+        last: bytes | None = None
+        while True:
+            with self._reading() as connection:
+                page = reading.directories(connection, folder, last)
+            yield from map(decoded, page)
+            if len(page) < reading.CHUNK:
+                return
+            last = page[-1]
+
+    def last_arrival(self, folder: str, path: str) -> FileRecord | None:
+        """See ``Ledger``."""
+        with self._reading() as connection:
+            return reading.last_arrival(connection, folder, path)
+
+    def unfinished(self) -> list[Work]:
+        """See ``Ledger``. Held files are among them; oldest first."""
+        with self._reading() as connection:
+            return reading.unfinished(connection)
+
+    def lanes(self) -> dict[Lane, int]:
+        """See ``Ledger``."""
+        with self._reading() as connection:
+            return reading.lanes(connection)
+
+    def waiting(self, lane: Lane, limit: int, after: tuple[int, int] | None = None) -> list[Work]:
+        """See ``Ledger``."""
+        with self._reading() as connection:
+            return reading.waiting(connection, lane, limit, after)
+
+    def owners(self, folder: str, targets: Sequence[str]) -> dict[str, str]:
+        """See ``Ledger``."""
+        with self._reading() as connection:
+            return reading.owners(connection, folder, targets)
+
+    def work(self, file_id: int) -> Work | None:
+        """See ``Ledger``."""
+        with self._reading() as connection:
+            return reading.one(connection, file_id)
+
+    def files(
+        self, *, folder: str = "", state: FileState | None = None, limit: int = 0, offset: int = 0
+    ) -> list[Work]:
+        """See ``Ledger``."""
+        with self._reading() as connection:
+            return reading.listed(
+                connection, folder=folder, state=state, limit=limit, offset=offset
+            )
+
+    def counts(self) -> dict[tuple[str, FileState], int]:
+        """See ``Ledger``."""
+        with self._reading() as connection:
+            return reading.counts(connection)
+
+    def history(self, folder: str, path: str) -> list[tuple[FileRecord, list[HistoryRow]]]:
+        """See ``Ledger``."""
+        with self._reading() as connection:
+            return reading.history(connection, folder, path)
+
+    def ask(self, kind: str, body: Mapping[str, Any], at: float) -> None:
+        """See ``Ledger``."""
+        row = {"kind": written(kind), "body": json.dumps(dict(body)), "at": at}
+        with self._writing() as connection:
+            connection.execute(insert(REQUESTS).values(row))
+
+    def requests(self) -> list[Request]:
+        """See ``Ledger``."""
+        with self._reading() as connection:
+            return reading.requests(connection)
+
+    def answered(self, ids: Sequence[int]) -> None:
+        """See ``Ledger``. Nothing is kept of an answered request: history tells what it did."""
+        with self._writing() as connection:
+            for some in reading.chunks(ids):
+                connection.execute(delete(REQUESTS).where(REQUESTS.c.id.in_(some)))
+
+    def compact(self, before: float) -> int:
+        """See ``Ledger``. In many short transactions, so that others write between them."""
+        removed = 0
+        while True:
+            with self._writing() as connection:
+                count = self._compact_some(connection, before)
+            removed += count
+            if count < COMPACTED:
+                return removed
+
+    def _compact_some(self, connection: Connection, before: float) -> int:
+        c = FILES.c
+        final = c.state.in_([state.value for state in FINAL]) & (c.disposed == 1)
+        asked = select(c.id, c.folder, c.state).where(DEAD, c.changed_at < before, final)
+        rows = connection.execute(asked.order_by(c.changed_at).limit(COMPACTED)).all()
+        ids = [row[0] for row in rows]
+        for column in (HISTORY.c.file_id, JOBS.c.file_id, c.id):
+            connection.execute(delete(column.table).where(column.in_(ids)))
+        less: Tallies = {}
+        for _, folder, state in rows:
+            less[folder, state] = less.get((folder, state), 0) - 1
+        if less:
+            rows_less = [(*key, count) for key, count in less.items()]
+            connection.exec_driver_sql(self._statements[TALLY], rows_less)
+        return len(rows)
+
+    def close(self) -> None:
+        """See ``Ledger``."""
+        with told(self._where):
+            self._read.dispose()
+            if self._write is not None:
+                self._write.dispose()
+
+
+def open_ledger(
+    state: Path,
+    *,
+    read_only: bool,
+    busy: float = BUSY,
+    mounts: str | None = None,
+    now: Callable[[], float] = time.time,
+) -> SqlLedger:
+    """The ledger in a state folder; made or brought to this version unless ``read_only``.
+
+    Beside a running daemon another process may open it either way; ``busy`` is how many seconds it
+    waits for the other's writes. ``mounts`` stands for the text of ``/proc/self/mountinfo``.
+    Raises ``LedgerUnusable``.
+    """
+    table = _mounts() if mounts is None else mounts
+    file = check_place(state, read_only=read_only, mounts=table)
+    where = str(file)
+    write = None if read_only else _engine(file, mode="rwc", busy=busy)
+    with told(where):
+        if write is not None:
+            _prepare(write, where)
+        read = _engine(file, mode="ro", busy=busy)
+        with read.connect() as connection:
+            if not stored_version(connection, where=where):
+                raise LedgerUnusable("the ledger is empty", where=where, fix="start watcher run")
+            above = reading.highest_id(connection)
+    return SqlLedger(read=read, write=write, where=where, ids=Ids(now, above=above))
+
+
+def _mounts() -> str:
+    """Where the kernel tells nothing of mounts, nothing can be refused."""
+    try:
+        return MOUNTS.read_text(encoding="utf-8", errors="surrogateescape")
+    except OSError:
+        return ""
+
+
+def _prepare(engine: Engine, where: str) -> None:
+    """Bring the schema to this version; one transaction, so that two starters do it once."""
+    with engine.begin() as connection:
+        migrate(connection, where=where)
+
+
+def _engine(file: Path, *, mode: str, busy: float) -> Engine:
+    """An engine whose transactions begin as they mean to go on: to write, or on one snapshot."""
+    writes = mode != "ro"
+
+    def connect() -> sqlite3.Connection:
+        connection = sqlite3.connect(
+            f"file:{quote(str(file))}?mode={mode}",
+            uri=True,
+            timeout=busy,
+            isolation_level=None,
+            check_same_thread=False,
+        )
+        if writes:
+            connection.execute("PRAGMA journal_mode = WAL")
+            connection.execute("PRAGMA synchronous = FULL")
+            connection.execute("PRAGMA foreign_keys = ON")
+            connection.execute("PRAGMA journal_size_limit = 67108864")
+        connection.execute("PRAGMA cache_size = -16384")
+        return connection
+
+    engine = create_engine(
+        "sqlite://",
+        creator=connect,
+        poolclass=QueuePool,
+        pool_size=1 if writes else 4,
+        max_overflow=0 if writes else -1,
+    )
+    begin = "BEGIN IMMEDIATE" if writes else "BEGIN"
+
+    @event.listens_for(engine, "begin")
+    def _begin(connection: Connection) -> None:
+        connection.exec_driver_sql(begin)
+
+    return engine

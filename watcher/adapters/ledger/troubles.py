@@ -1,0 +1,72 @@
+"""The one map from SQLAlchemy's and SQLite's errors to ours.
+
+Imports errors, SQLAlchemy and sqlite3's codes. Invariant: a foreign error never leaves the ledger.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from sqlalchemy.exc import DBAPIError, IntegrityError, SQLAlchemyError
+
+from watcher.errors import LedgerError, LedgerUnusable, StaleRecord
+
+_PRIMARY = 0xFF  # extended result codes keep the primary one in their low byte
+_DAMAGED = (
+    "the ledger is damaged",
+    "stop watcher, then restore the file or move it away with its -wal and -shm",
+)
+_TOLD = {
+    sqlite3.SQLITE_BUSY: (
+        "the ledger is locked by another program",
+        "end the program that holds it, then try again",
+    ),
+    sqlite3.SQLITE_LOCKED: (
+        "the ledger is locked by another program",
+        "end the program that holds it, then try again",
+    ),
+    sqlite3.SQLITE_FULL: ("no space for the ledger", "free space on its disk"),
+    sqlite3.SQLITE_CORRUPT: _DAMAGED,
+    sqlite3.SQLITE_NOTADB: _DAMAGED,
+    sqlite3.SQLITE_FORMAT: _DAMAGED,
+    sqlite3.SQLITE_SCHEMA: _DAMAGED,
+    sqlite3.SQLITE_READONLY: (
+        "the ledger is read-only",
+        "make the file and its folder writable, or run as its owner",
+    ),
+    sqlite3.SQLITE_PERM: ("the ledger may not be opened", "run as its owner"),
+    sqlite3.SQLITE_AUTH: ("the ledger may not be opened", "run as its owner"),
+    sqlite3.SQLITE_CANTOPEN: (
+        "the ledger cannot be opened",
+        "check that its folder is there, and run as its owner",
+    ),
+    sqlite3.SQLITE_IOERR: ("the disk fails under the ledger", "check the disk and the system log"),
+}
+
+
+def translated(error: SQLAlchemyError | sqlite3.Error, *, where: str) -> LedgerError:
+    """What an operator should read instead of a database error."""
+    inner = error.orig if isinstance(error, DBAPIError) else error
+    if isinstance(error, IntegrityError) or isinstance(inner, sqlite3.IntegrityError):
+        return StaleRecord(f"the change contradicts what is stored ({_line(inner)})", where=where)
+    code = getattr(inner, "sqlite_errorcode", 0) & _PRIMARY
+    what, fix = _TOLD.get(
+        code, (f"the ledger cannot be used ({_line(inner)})", "see what the database says")
+    )
+    return LedgerUnusable(what, where=where, fix=fix)
+
+
+def _line(error: BaseException | None) -> str:
+    """The first line of an error: SQLAlchemy adds statement and values below it."""
+    return (str(error).splitlines() or [type(error).__name__])[0]
+
+
+@contextmanager
+def told(where: str) -> Iterator[None]:
+    """Foreign errors raised within come out as ours."""
+    try:
+        yield
+    except (SQLAlchemyError, sqlite3.Error) as error:
+        raise translated(error, where=where) from error
