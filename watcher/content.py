@@ -5,7 +5,7 @@ Imports xxhash only. Invariant: whoever compares contents, compares these digest
 
 from __future__ import annotations
 
-from typing import IO, Protocol
+from typing import Protocol
 
 import xxhash
 
@@ -20,12 +20,46 @@ class Writes(Protocol):
         ...
 
 
-def digest(stream: IO[bytes]) -> str:
+class Reads(Protocol):
+    """Anything with ``read`` and ``close``: a file, or a stream that hashes on the way."""
+
+    def read(self, size: int = -1, /) -> bytes:
+        """Up to ``size`` bytes; nothing at the end."""
+        ...
+
+    def close(self) -> object:
+        """Done with it."""
+        ...
+
+
+class Hashing:
+    """A stream that hashes what is read through it, so that sending a file also identifies it."""
+
+    def __init__(self, stream: Reads) -> None:
+        self._stream = stream
+        self._state = xxhash.xxh3_128()
+
+    def read(self, size: int = -1, /) -> bytes:
+        """Up to ``size`` bytes of the stream beneath."""
+        chunk = self._stream.read(size)
+        self._state.update(chunk)
+        return chunk
+
+    def close(self) -> None:
+        """Close the stream beneath."""
+        self._stream.close()
+
+    def hexdigest(self) -> str:
+        """xxh3_128 of what was read so far, as 32 hex digits."""
+        return self._state.hexdigest()
+
+
+def digest(stream: Reads) -> str:
     """xxh3_128 of the rest of a stream, as 32 hex digits."""
     return copy(stream, None)[1]
 
 
-def copy(source: IO[bytes], target: Writes | None) -> tuple[int, str]:
+def copy(source: Reads, target: Writes | None) -> tuple[int, str]:
     """Copy the rest of ``source`` into ``target`` and hash it on the way.
 
     Returns:

@@ -95,7 +95,8 @@ class Part:
 class Asset:
     """The unit of work: one settled main file plus its parts.
 
-    ``missing`` names referenced files that did not come before the deadline.
+    ``missing`` names referenced files that did not come before the deadline. ``cut``: the main file
+    itself looks cut short, so that its list of parts proves nothing.
     """
 
     folder: str
@@ -104,6 +105,7 @@ class Asset:
     parts: tuple[Part, ...] = ()
     missing: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
+    cut: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -29,13 +29,25 @@ from watcher.core.model import (
 
 
 # ---------------------------------------------------------------- scheduler
+class Reads(Protocol):
+    """Bytes to be read once: anything with ``read`` and ``close``."""
+
+    def read(self, size: int = -1, /) -> bytes:
+        """Up to ``size`` bytes; nothing at the end."""
+        ...
+
+    def close(self) -> object:
+        """Done with it."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Source:
-    """One file to send. ``name`` is relative (``tex/a.png``); ``open`` gives a binary stream."""
+    """One file to send. ``name`` is relative (``tex/a.png``); ``open`` gives its bytes once."""
 
     name: str
     size: int
-    open: Callable[[], IO[bytes]]
+    open: Callable[[], Reads]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -209,6 +221,15 @@ class Ledger(Protocol):
         """The newest record of a path, live or not."""
         ...
 
+    def last_arrivals(self, folder: str, paths: Sequence[str]) -> dict[str, int]:
+        """The arrival numbers of the newest records of these paths, live or not."""
+        ...
+
+    def needed(self, folder: str, paths: Sequence[str], file_id: int) -> set[str]:
+        """Which of these paths are parts of other unfinished files than this one, or have an
+        unfinished live record of their own."""
+        ...
+
     def unfinished(self) -> list[Work]:
         """Everything that recovery must look at: files working, or delivered or failed with a
         source not yet disposed of. Not the accepted ones, which lanes give."""
@@ -340,6 +361,10 @@ class Files(Protocol):
     def staging(self, output: Path, state: Path, token: str) -> Path:
         """An empty private folder for ``token`` on the output's file system (emptied if it was
         there). Raises ``FolderOffline`` when the output root is gone."""
+        ...
+
+    def staged(self, output: Path, state: Path, token: str) -> Path:
+        """Where ``staging`` put a token's folder, left as it is."""
         ...
 
     def discard(self, output: Path, state: Path, token: str) -> None:

@@ -1,0 +1,193 @@
+"""Where outputs go and what is written beside them: final names, receipts, error texts.
+
+Imports ``model``, ``effects``, ``settings``, ``templates``. Invariant: two outputs of one file
+never come to one path, and no planned path leaves the output folder.
+"""
+
+from __future__ import annotations
+
+import json
+import shlex
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+
+from watcher.core.effects import Place
+from watcher.core.model import FileRecord, JobRecord, Output, Work, printable
+from watcher.core.settings import Folder, Rule
+from watcher.core.templates import Names, default_template, expand
+from watcher.errors import WatcherError
+
+
+@dataclass(frozen=True, slots=True)
+class Planned:
+    """Final names for all outputs of a file. ``outputs`` is per job, in order."""
+
+    outputs: tuple[tuple[Output, ...], ...]
+    places: tuple[Place, ...]
+    receipts: tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Clashing:
+    """The names cannot be used; the file fails before anything is published."""
+
+    reason: str
+
+
+def plan(work: Work, rule: Rule, owned: dict[str, str]) -> Planned | Clashing:
+    """Expand the rule's template for every output that has no final name yet.
+
+    ``owned`` tells which source path owns a target; only our own are replaced, unless the rule
+    says ``on_conflict: replace``.
+    """
+    try:
+        outputs = tuple(_named(work, job, rule) for job in work.jobs)
+    except WatcherError as error:
+        return Clashing(str(error))
+    seen: dict[str, str] = {}
+    for job, ones in zip(work.jobs, outputs, strict=True):
+        for one in ones:
+            label = f"{job.label}/{one.name}"
+            if one.target in seen and one.target:
+                return Clashing(_collision(rule, one.target, seen[one.target], label))
+            seen[one.target] = label
+    places = tuple(
+        Place(
+            job.id, one.name, one.target, one.size, one.digest, _may_replace(work, rule, one, owned)
+        )
+        for job, ones in zip(work.jobs, outputs, strict=True)
+        for one in ones
+        if one.target
+    )
+    receipts = receipts_of(work, rule, outputs) if rule.receipt else ()
+    return Planned(outputs, places, receipts)
+
+
+def _may_replace(work: Work, rule: Rule, one: Output, owned: dict[str, str]) -> bool:
+    if rule.on_conflict == "replace":
+        return True
+    return rule.on_conflict == "own" and owned.get(one.target) == work.file.path
+
+
+def _collision(rule: Rule, target: str, first: str, second: str) -> str:
+    template = rule.deliver or default_template(single=False)
+    return (
+        f"two outputs come to one path {printable(target)!r}: {first} and {second}; "
+        f"tell them apart in deliver: {template!r}, with {{job}} or {{output}}"
+    )
+
+
+def targets(work: Work, rule: Rule) -> list[str]:
+    """The final names as far as they can be known, for asking who owns them."""
+    try:
+        return [one.target for job in work.jobs for one in _named(work, job, rule)]
+    except WatcherError:
+        return []
+
+
+def _named(work: Work, job: JobRecord, rule: Rule) -> tuple[Output, ...]:
+    single = len(work.jobs) == 1 and len(job.outputs) == 1
+    template = rule.deliver or default_template(single=single)
+    return tuple(
+        one
+        if one.target or one.published
+        else replace(one, target=expand(template, names(work.file, job, rule, one.name)))
+        for one in job.outputs
+    )
+
+
+def names(file: FileRecord, job: JobRecord, rule: Rule, output: str) -> Names:
+    """The values of a template's fields."""
+    return Names(
+        path=file.path,
+        output=output,
+        rule=rule.name,
+        job=job.label,
+        digest=file.digest,
+        at=file.accepted_at,
+    )
+
+
+def receipts_of(
+    work: Work, rule: Rule, outputs: tuple[tuple[Output, ...], ...]
+) -> tuple[tuple[str, str], ...]:
+    """One JSON text beside each output: where it comes from and how it was made."""
+    file = work.file
+    rows = []
+    for job, spec, ones in zip(work.jobs, rule.jobs, outputs, strict=True):
+        for one in ones:
+            if not one.target:
+                continue
+            text = {
+                "output": one.target,
+                "size": one.size,
+                "xxh3_128": one.digest,
+                "source": {
+                    "folder": file.folder,
+                    "path": file.path,
+                    "size": file.print.size,
+                    "xxh3_128": file.digest,
+                    "parts": [part.path for part in file.parts],
+                    "arrival": file.arrival,
+                    "accepted": stamp(file.accepted_at),
+                },
+                "rule": rule.name,
+                "process": spec.process or f"script: {spec.script.name if spec.script else ''}",
+                "params": spec.params,
+                "job": {
+                    "label": job.label,
+                    "scheduler": job.scheduler,
+                    "id": job.remote,
+                    "attempts": job.attempt + 1,
+                    "submitted": stamp(job.submitted_at),
+                    "staged": stamp(job.changed_at),
+                },
+                "warnings": [*file.warnings, *job.warnings],
+            }
+            rows.append((f"{one.target}.json", json.dumps(text, indent=2) + "\n"))
+    return tuple(rows)
+
+
+def stamp(at: float) -> str:
+    """A wall time for people and machines: ISO 8601 in UTC, to the second; empty for never."""
+    return datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%dT%H:%M:%SZ") if at else ""
+
+
+def error_text(work: Work, folder: Folder, config: str, now: float) -> str:
+    """The ``<name>.error.txt`` beside a failed file: what, why, which job, what to do."""
+    file = work.file
+    path = folder.input / file.path
+    lines = [
+        f"{printable(file.path)} was not converted.",
+        "",
+        f"Why:     {printable(file.reason)}",
+        f"Folder:  {file.folder}",
+        f"Rule:    {file.rule}",
+        f"Arrived: {stamp(file.accepted_at)}",
+        f"Failed:  {stamp(now)}",
+    ]
+    for job in work.jobs:
+        told = f", job {job.remote}" if job.remote else ""
+        attempts = f", attempt {max(job.attempt, 1)}"
+        lines.append(f"Job:     {job.label}{told}{attempts}: {printable(job.error) or job.state}")
+    lines += [f"Warning: {printable(text)}" for text in file.warnings]
+    if file.parts:
+        lines.append("Parts:   " + ", ".join(printable(part.path) for part in file.parts))
+    lines += [
+        "",
+        "What to do: mend the file (or what the reason names) and drop it again; moving this one",
+        "back into the input folder tries it again as it is. So does the command",
+        "",
+        f"    watcher retry -c {quoted(config)} {quoted(str(path))}",
+        "",
+    ]
+    return "\n".join(lines)
+
+
+def quoted(text: str) -> str:
+    """A word for a POSIX shell; unprintable characters in the ``$'...'`` form."""
+    if text.isprintable():
+        return shlex.quote(text)
+    raw = text.encode("utf-8", "surrogateescape")
+    plain = (chr(b) if chr(b).isalnum() or b in b"/._- " else f"\\x{b:02x}" for b in raw)
+    return "$'" + "".join(plain) + "'"

@@ -1,0 +1,353 @@
+"""What each outcome of an effect means for its file: outcome in, step out.
+
+Imports ``lifecycle`` and what it stands on. Invariant: code branches on the class of an error,
+never on its words; whatever an operator or time can mend makes the file wait and costs no attempt.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+from watcher.core import pacing
+from watcher.core.delivery import Clashing, plan
+from watcher.core.effects import (
+    Clash,
+    Copy,
+    Dispose,
+    Done,
+    Effect,
+    Fetch,
+    Look,
+    Outcome,
+    Publish,
+    Quarantine,
+    Sent,
+    Staged,
+    Submit,
+    Unsure,
+    Wrong,
+)
+from watcher.core.lifecycle import (
+    UNFINISHED,
+    FileEvent,
+    JobEvent,
+    Step,
+    again,
+    all_staged,
+    begin,
+    fail,
+    finish,
+    spec_of,
+)
+from watcher.core.model import JobRecord, JobState, JobStatus, Output, Phase, Work
+from watcher.core.ports import OwnTarget
+from watcher.core.settings import PASS, Folder, Rule
+from watcher.errors import (
+    Denied,
+    FileChanged,
+    FileGone,
+    FolderOffline,
+    JobLost,
+    NoSpace,
+    TooEarly,
+    Unreachable,
+    WatcherError,
+)
+
+MENDABLE = (Denied, NoSpace, FolderOffline)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Context:
+    """What a decision about one file needs besides the file.
+
+    ``owned``: which source path owns each target that matters. ``spread``: jitter in [0, 1).
+    """
+
+    folder: Folder
+    rule: Rule
+    now: float
+    spread: float = 0.0
+    owned: dict[str, str]
+
+
+def after(work: Work, outcome: Outcome, context: Context) -> Step:
+    """The decision about one outcome. An outcome of a past life of the file decides nothing."""
+    if stale(work, outcome.effect):
+        return Step(work)
+    decide = DECISIONS[type(outcome.effect)]
+    return decide(Step(work), outcome, context)
+
+
+def stale(work: Work, effect: Effect) -> bool:
+    """Whether the effect was begun for an arrival or attempt that is no longer the present one."""
+    if isinstance(effect, Submit | Copy | Fetch):
+        job = next((job for job in work.jobs if job.id == effect.job.id), None)
+        moved = job is None or (job.state, job.key) != (effect.job.state, effect.job.key)
+        return moved or work.file.arrival != effect.file.arrival
+    if isinstance(effect, Publish | Dispose | Quarantine):
+        return (work.file.arrival, work.file.state) != (effect.file.arrival, effect.file.state)
+    return False
+
+
+# ---------------------------------------------------------------- submit
+def _submitted(step: Step, outcome: Outcome, context: Context) -> Step:
+    effect, result, now = outcome.effect, outcome.result, context.now
+    assert isinstance(effect, Submit)  # noqa: S101  (the dispatch table's promise, for the types)
+    job = step.job(effect.job.id)
+    if isinstance(result, Sent):
+        _read(step, result.digest, now)
+        begin(step, now)
+        step.move_job(job, JobEvent.SENT, now, result.remote, remote=result.remote, error="")
+    elif isinstance(result, Unsure):
+        held = now - job.submitted_at > pacing.UNSURE_HOLD
+        wait = 0.0 if held else pacing.backoff(1, 2.0, 2.0, context.spread)
+        step.timers.append((now + wait, Submit(step.work.file, job, resumed=not held)))
+    elif isinstance(result, Wrong) and isinstance(result.error, Unreachable):
+        _note_error(step, job, result.error, now)
+        job = step.job(job.id)
+        at = pacing.transient(1, now=now, spread=context.spread)
+        step.timers.append((at, Submit(step.work.file, job, resumed=True)))
+    else:
+        _source_trouble(step, outcome, job, context)
+    return step
+
+
+def _note_error(step: Step, job: JobRecord, error: WatcherError, now: float) -> None:
+    if job.error != str(error):
+        step.save_job(job, now, "unreachable", str(error), error=str(error))
+
+
+def _read(step: Step, digest: str, now: float) -> None:
+    if digest and digest != step.work.file.digest:
+        step.save_file(now, "read", digest, digest=digest)
+
+
+def _source_trouble(step: Step, outcome: Outcome, job: JobRecord, context: Context) -> None:
+    """Reading the source or keeping what was read went wrong."""
+    result = outcome.result
+    assert isinstance(result, Wrong)  # noqa: S101  (every other result has its own branch)
+    error, file = result.error, step.work.file
+    if isinstance(error, FileChanged):
+        at = context.now + max(context.folder.settle, 1.0)
+        again(step, job, context.now, reason=str(error), at=at, counts=False)
+        step.effects.append(Look(file.folder, file.path))
+    elif isinstance(error, FolderOffline) or (result.ours and isinstance(error, MENDABLE)):
+        hold(step, outcome.effect, error, context)
+    elif isinstance(error, FileGone):
+        fail(step, context.now, reason="it was removed before it could be read", job=job)
+    else:
+        fail(step, context.now, reason=str(error), job=job)
+
+
+def hold(step: Step, effect: Effect, error: WatcherError, context: Context) -> None:
+    """Wait for an operator or for time; the effect is tried again by itself."""
+    file = step.work.file
+    tries = file.attempt + 1
+    at = pacing.transient(tries, now=context.now, spread=context.spread)
+    if file.state in UNFINISHED:
+        step.move_file(
+            FileEvent.HOLD, context.now, str(error), reason=str(error), attempt=tries, next_at=at
+        )
+    else:
+        step.save_file(
+            context.now, "waiting", str(error), reason=str(error), attempt=tries, next_at=at
+        )
+    step.timers.append((at, renewed(effect, step.work)))
+
+
+def renewed(effect: Effect, work: Work) -> Effect:
+    """The same effect for the records as they stand now."""
+    if isinstance(effect, Submit | Copy | Fetch):
+        job = next(job for job in work.jobs if job.id == effect.job.id)
+        fresh = replace(effect, file=work.file, job=job)
+        return replace(fresh, resumed=True) if isinstance(fresh, Submit) else fresh
+    if isinstance(effect, Publish):
+        return replace(effect, file=work.file, resumed=True)
+    return replace(effect, file=work.file) if isinstance(effect, Dispose | Quarantine) else effect
+
+
+# ---------------------------------------------------------------- what the scheduler says
+def told(work: Work, job: JobRecord, status: JobStatus | None, context: Context) -> Step:
+    """A scheduler's word on a submitted or running job; None is "certainly not there"."""
+    step, now = Step(work), context.now
+    if status is None:
+        _failed_run(step, job, "the scheduler no longer knows the job", context)
+    elif status.phase is Phase.SUCCEEDED:
+        step.move_job(
+            job, JobEvent.DONE, now, progress=100, step="", result=status.result,
+            warnings=status.warnings, error="",
+        )  # fmt: skip
+        step.effects.append(Fetch(step.work.file, step.job(job.id)))
+    elif status.phase in (Phase.FAILED, Phase.REVOKED):
+        reason = status.error or f"the scheduler says {status.phase}, without a reason"
+        _failed_run(step, job, reason, context)
+    elif status.phase is Phase.RUNNING and job.state is JobState.SUBMITTED:
+        step.move_job(job, JobEvent.RAN, now, progress=status.progress, step=status.step)
+    return step
+
+
+def stalled(work: Work, job: JobRecord, quiet: float, context: Context) -> Step:
+    """No news of a job for too long: send it once more, then give up."""
+    step = Step(work)
+    _failed_run(step, job, f"stalled: no news of the job for {quiet / 60:.0f} minutes", context)
+    return step
+
+
+def _failed_run(step: Step, job: JobRecord, reason: str, context: Context) -> None:
+    verdict = pacing.retry(
+        job.attempt + 1,
+        retries=context.rule.retries,
+        base=context.rule.retry_after,
+        now=context.now,
+        spread=context.spread,
+    )
+    if isinstance(verdict, pacing.RetryAt):
+        again(step, job, context.now, reason=reason, at=verdict.at, counts=True)
+    else:
+        tries = f" (tried {verdict.tries} times)" if verdict.tries > 1 else ""
+        step.save_job(job, context.now, "gave up", "", attempt=verdict.tries)
+        fail(step, context.now, reason=reason + tries, job=step.job(job.id))
+
+
+# ---------------------------------------------------------------- staging
+def _copied(step: Step, outcome: Outcome, context: Context) -> Step:
+    effect, result = outcome.effect, outcome.result
+    assert isinstance(effect, Copy)  # noqa: S101  (the dispatch table's promise)
+    if isinstance(result, Staged):
+        begin(step, context.now)
+        return _staged(step, effect.job.id, result, context)
+    _source_trouble(step, outcome, step.job(effect.job.id), context)
+    return step
+
+
+def _fetched(step: Step, outcome: Outcome, context: Context) -> Step:
+    effect, result, now = outcome.effect, outcome.result, context.now
+    assert isinstance(effect, Fetch)  # noqa: S101  (the dispatch table's promise)
+    job = step.job(effect.job.id)
+    if isinstance(result, Staged):
+        begin(step, now)
+        return _staged(step, job.id, result, context)
+    assert isinstance(result, Wrong)  # noqa: S101  (nothing else comes back from a fetch)
+    error = result.error
+    if isinstance(error, TooEarly | Unreachable):
+        at = pacing.transient(2, now=now, spread=context.spread)
+        step.timers.append((at, effect))
+    elif isinstance(error, JobLost):
+        _failed_run(step, job, str(error), context)
+    elif result.ours and isinstance(error, MENDABLE):
+        hold(step, effect, error, context)
+    else:
+        fail(step, now, reason=str(error), job=job)
+    return step
+
+
+def _staged(step: Step, job_id: int, result: Staged, context: Context) -> Step:
+    job = step.job(job_id)
+    outputs = tuple(Output(one.name, one.size, one.digest) for one in result.outputs)
+    if result.digest and result.digest != step.work.file.digest:
+        # in memory only: the next recorded change of the file carries it
+        step.work = Work(replace(step.work.file, digest=result.digest), step.work.jobs)
+    step.move_job(job, JobEvent.STAGED, context.now, outputs=outputs, next_at=0.0)
+    if all_staged(step.work):
+        publish(step, context)
+    return step
+
+
+def publish(step: Step, context: Context, *, resumed: bool = False) -> None:
+    """All jobs are staged: plan the final names (unless recorded) and publish."""
+    planned = plan(step.work, context.rule, context.owned)
+    if isinstance(planned, Clashing):
+        fail(step, context.now, reason=planned.reason)
+        return
+    for job, outputs in zip(step.work.jobs, planned.outputs, strict=True):
+        if job.outputs != outputs:
+            step.save_job(job, context.now, JobEvent.PLANNED, outputs=outputs)
+    step.effects.append(Publish(step.work.file, planned.places, planned.receipts, resumed=resumed))
+
+
+# ---------------------------------------------------------------- publish
+def _published(step: Step, outcome: Outcome, context: Context) -> Step:
+    effect, result = outcome.effect, outcome.result
+    assert isinstance(effect, Publish)  # noqa: S101  (the dispatch table's promise)
+    if isinstance(result, Done):
+        file = step.work.file
+        finish(step, context.folder, context.now)
+        step.changes.extend(
+            OwnTarget(file.folder, place.target, file.path, file.id) for place in effect.places
+        )
+    elif isinstance(result, Clash):
+        _clashed(step, result, context)
+    else:
+        _unpublished(step, outcome, context)
+    return step
+
+
+def _clashed(step: Step, clash: Clash, context: Context) -> None:
+    policy = context.rule.on_conflict
+    if policy == "fail":
+        reason = f"{clash.target} exists in the output folder already (on_conflict: fail)"
+        fail(step, context.now, reason=reason)
+        return
+    renamed = "" if policy == "skip" else clash.free
+    for job in step.work.jobs:
+        outputs = tuple(
+            Output(one.name, one.size, one.digest, renamed, published=not renamed)
+            if one.target == clash.target
+            else one
+            for one in job.outputs
+        )
+        if outputs != job.outputs:
+            note = f"{clash.target} exists: {renamed or 'left alone'}"
+            step.save_job(job, context.now, JobEvent.PLANNED, note, outputs=outputs)
+    publish(step, context, resumed=True)
+
+
+def _unpublished(step: Step, outcome: Outcome, context: Context) -> None:
+    result = outcome.result
+    assert isinstance(result, Wrong)  # noqa: S101  (every other result has its own branch)
+    error = result.error
+    if isinstance(error, FileGone | FileChanged):  # staging was lost or cut: make it again
+        for job in step.work.jobs:
+            if spec_of(context.rule, job).process == PASS:
+                again(step, job, context.now, reason=str(error), at=0.0, counts=False)
+            else:
+                step.move_job(job, JobEvent.DONE, context.now, str(error), outputs=())
+                step.effects.append(Fetch(step.work.file, step.job(job.id)))
+    elif isinstance(error, MENDABLE):
+        hold(step, outcome.effect, error, context)
+    else:
+        fail(step, context.now, reason=str(error))
+
+
+# ---------------------------------------------------------------- the source
+def _disposed(step: Step, outcome: Outcome, context: Context) -> Step:
+    effect, result, now = outcome.effect, outcome.result, context.now
+    if isinstance(result, Clash):
+        step.save_file(now, "renamed", result.free, disposal=result.free)
+        step.effects.append(renewed(effect, step.work))
+        return step
+    note = ""
+    if isinstance(result, Wrong):
+        if not isinstance(result.error, FileGone | FileChanged):
+            hold(step, effect, result.error, context)
+            return step
+        note = str(result.error)
+        step.effects.append(Look(step.work.file.folder, step.work.file.path))
+    done: dict[str, object] = {"disposed": True, "live": False, "attempt": 0, "next_at": 0.0}
+    if isinstance(effect, Dispose):
+        step.move_file(FileEvent.DISPOSED, now, note, reason="", **done)
+    else:
+        step.save_file(now, "quarantined", note or step.work.file.disposal, **done)
+    return step
+
+
+DECISIONS: dict[type[Effect], Callable[[Step, Outcome, Context], Step]] = {
+    Submit: _submitted,
+    Copy: _copied,
+    Fetch: _fetched,
+    Publish: _published,
+    Dispose: _disposed,
+    Quarantine: _disposed,
+}

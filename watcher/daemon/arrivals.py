@@ -1,0 +1,199 @@
+"""What becomes of settled files: new, known, touched, replaced, gone, retried.
+
+Imports ``core`` and ``books``. Invariant: one live record a path; duplicate events decide nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from watcher.core.effects import Done, Identify, Result, Return, Wrong
+from watcher.core.lifecycle import (
+    UNFINISHED,
+    FileEvent,
+    Step,
+    Verdict,
+    accept,
+    fail,
+    restart,
+    verdict,
+)
+from watcher.core.model import Asset, FileRecord, FileState, Work
+from watcher.core.ports import Lane
+from watcher.core.settings import Rule
+from watcher.daemon.active import done_with
+from watcher.daemon.books import Books
+
+REPLACED = "replaced by new content"
+
+
+@dataclass(frozen=True, slots=True)
+class Arrived:
+    """The intake hands over a settled asset and the rule that takes it."""
+
+    asset: Asset
+    rule: str
+
+
+@dataclass(frozen=True, slots=True)
+class Gone:
+    """A complete scan of an online folder did not find these paths of live records."""
+
+    folder: str
+    paths: tuple[str, ...]
+
+
+class Arrivals:
+    """See the module; runs in the engine's thread."""
+
+    def __init__(self, books: Books) -> None:
+        self._books = books
+        self._comparing: dict[int, Arrived] = {}
+
+    def take(self, arrived: Sequence[Arrived]) -> None:
+        """Settled assets: of two words on one path in a batch, the later counts."""
+        by_folder: dict[str, dict[str, Arrived]] = {}
+        for one in arrived:
+            by_folder.setdefault(one.asset.folder, {})[one.asset.path] = one
+        ledger = self._books.ledger
+        for folder, paths in by_folder.items():
+            live = ledger.live(folder, list(paths))
+            fresh = [path for path in paths if path not in live]
+            previous = ledger.last_arrivals(folder, fresh) if fresh else {}
+            for path, one in paths.items():
+                self._take(one, live.get(path), previous.get(path, 0))
+
+    def _take(self, one: Arrived, record: FileRecord | None, previous: int) -> None:
+        rule = self._books.rule(one.asset.folder, one.rule)
+        kind = verdict(record, one.asset)
+        if rule is None or kind is Verdict.SAME:
+            return
+        if record is None:
+            self._accept(one, rule, previous)
+            return
+        work = self._books.work(record.id)
+        if work is None:
+            return
+        if kind is Verdict.COMPARE:
+            self._comparing[record.id] = one
+            self._books.effects.append(Identify(replace(record, print=one.asset.print)))
+        elif kind is Verdict.TOUCHED:
+            self._touched(work, one.asset)
+        else:
+            self._renewed(work, one)
+
+    def _renewed(self, work: Work, one: Arrived) -> None:
+        """New content under a known path: start over, or begin the next arrival."""
+        rule = self._books.rule(one.asset.folder, one.rule)
+        if work.file.state in UNFINISHED and one.rule == work.file.rule:
+            self._restarted(restart(work, one.asset, self._books.clock.now(), why=REPLACED))
+        elif rule is not None:
+            step = Step(work)
+            self._retire(step)
+            self._books.take(step)
+            self._books.commit()  # the path is free before its next record is made
+            self._accept(one, rule, work.file.arrival)
+
+    def _retire(self, step: Step) -> None:
+        now, file = self._books.clock.now(), step.work.file
+        final: dict[str, Any] = {"live": False, "disposed": True}
+        if file.state is FileState.DELIVERED and not file.disposed:
+            step.move_file(FileEvent.DISPOSED, now, REPLACED, **final)
+        elif file.state in UNFINISHED:
+            fail(step, now, reason=REPLACED)
+            step.effects.pop()  # nothing of the old content is left to quarantine
+            step.save_file(now, "superseded", **final)
+        else:
+            step.save_file(now, "superseded", REPLACED, **final)
+
+    def _accept(self, one: Arrived, rule: Rule, previous: int) -> None:
+        books, asset = self._books, one.asset
+        tolerated = rule.missing == "warn" or asset.cut
+        names = ", ".join(asset.missing)
+        if asset.missing and tolerated:
+            text = f"submitted without files it refers to: {names}"
+            asset = replace(asset, warnings=(*asset.warnings, text))
+        ids = books.ledger.new_ids(1 + len(rule.jobs))
+        step = accept(asset, rule, ids, arrival=previous + 1, now=books.clock.now())
+        if asset.missing and not tolerated:
+            waited = f"{rule.wait_for_parts:g} s"
+            reason = f"it refers to files that did not come within {waited}: {names}"
+            fail(step, books.clock.now(), reason=reason)
+            books.take(step)
+            books.tally.failed += 1
+            return
+        books.note(step)
+        books.lanes.queue(Lane(asset.folder, rule.name), rule.priority).add(step.work)
+
+    def _restarted(self, step: Step) -> None:
+        """A file starts over: in its lane, or as the one in work that it is."""
+        books, file = self._books, step.work.file
+        if file.id in books.active.works:
+            books.take(step)
+            return
+        books.note(step)
+        if not books.lanes.replace(step.work) and not books.lanes.holds(step.work):
+            books.active.put(step.work)  # it was final: it is in work again
+            for job in step.work.jobs:
+                books.wait(step.work, job)
+
+    def _touched(self, work: Work, asset: Asset) -> None:
+        step = Step(work)
+        parts = asset.parts or work.file.parts
+        step.save_file(self._books.clock.now(), "touched", print=asset.print, parts=parts)
+        if work.file.id in self._books.active.works:
+            self._books.take(step)
+        else:
+            self._books.note(step)
+            self._books.lanes.replace(step.work)
+
+    def identified(self, file: FileRecord, result: Result) -> None:
+        """The content of a file whose time changed is known now."""
+        one = self._comparing.pop(file.id, None)
+        work = self._books.work(file.id)
+        if one is None or work is None or not work.file.live:
+            return
+        if not isinstance(result, Done):
+            self._books.outside.look(file.folder, file.path)
+        elif result.text == work.file.digest:
+            self._touched(work, one.asset)
+        else:
+            self._renewed(work, one)
+
+    def gone(self, gone: Gone) -> None:
+        """Coming back will be a new arrival; what is in work finds out by itself."""
+        books = self._books
+        for record in books.ledger.live(gone.folder, list(gone.paths)).values():
+            work = books.work(record.id)
+            if work is not None and done_with(work):
+                step = Step(work)
+                now = books.clock.now()
+                step.save_file(now, "gone", "it is no longer in the input folder", live=False)
+                books.note(step)
+
+    def retry(self, body: Mapping[str, Any]) -> None:
+        """The wish of ``watcher retry``: failed files go back into their input."""
+        for file_id in body.get("files", ()):
+            work = self._books.work(file_id)
+            if work is None or work.file.state is not FileState.FAILED:
+                continue
+            file = work.file
+            if file.disposed:
+                self._books.effects.append(Return(file))
+            else:
+                asset = Asset(file.folder, file.path, file.print, file.parts)
+                now = self._books.clock.now()
+                self._restarted(restart(work, asset, now, why="retried"))
+
+    def returned(self, effect: Return, result: Result) -> None:
+        """A failed file is back in its input, where it settles as a new arrival; or it is not."""
+        file, books = effect.file, self._books
+        work = books.work(file.id)
+        if isinstance(result, Wrong) and work is not None:
+            step = Step(work)
+            step.save_file(books.clock.now(), "retry failed", str(result.error))
+            books.note(step)
+        else:
+            books.outside.look(file.folder, file.path)

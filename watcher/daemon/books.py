@@ -1,0 +1,244 @@
+"""The engine's books: what is decided and not yet recorded, recorded and not yet done, or due.
+
+Imports ``core`` and the daemon's ``active`` and ``polls``. Invariant: ``commit`` records before it
+lets anything happen; all of it belongs to the engine's thread.
+"""
+
+from __future__ import annotations
+
+import heapq
+import itertools
+import random
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+from watcher.core import delivery, outcomes, queueing
+from watcher.core.effects import (
+    Clean,
+    Dispose,
+    Effect,
+    Fetch,
+    Identify,
+    Look,
+    Outcome,
+    Quarantine,
+    Return,
+    Staged,
+    Submit,
+)
+from watcher.core.lifecycle import IN_FLIGHT, Step, all_staged
+from watcher.core.model import FileRecord, FileState, JobRecord, JobState, Output, Work
+from watcher.core.ports import Change, Clock, Ledger
+from watcher.core.settings import Folder, Rule, Settings
+from watcher.daemon.active import Active, Tally
+from watcher.daemon.polls import Polls
+from watcher.errors import LedgerUnusable, WatcherError
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outside:
+    """What the engine lets out: effects to hands, polls to schedulers, looks to the intake, every
+    recorded change and every trouble to whoever tells of it."""
+
+    perform: Callable[[Effect], None]
+    poll: Callable[[str, tuple[str, ...]], None]
+    look: Callable[[str, str], None]
+    changed: Callable[[Sequence[Change]], None]
+    trouble: Callable[[str, WatcherError], None]
+
+
+class Books:
+    """See the module."""
+
+    def __init__(self, settings: Settings, ledger: Ledger, clock: Clock, outside: Outside) -> None:
+        self.settings = settings
+        self.ledger = ledger
+        self.clock = clock
+        self.outside = outside
+        self.active = Active()
+        self.lanes = queueing.Lanes()
+        self.polls = {name: Polls(one) for name, one in settings.schedulers.items()}
+        self.tally = Tally()
+        self.performing = 0
+        self.effects: list[Effect] = []
+        self.changes: list[Change] = []
+        self._folders = {folder.name: folder for folder in settings.folders}
+        self._timers: list[tuple[float, int, Effect | tuple[int, int]]] = []
+        self._order = itertools.count()
+
+    # ------------------------------------------------------------ looking things up
+    def rule(self, folder: str, rule: str) -> Rule | None:
+        """A configured rule, or None when it is gone."""
+        rules = self._folders[folder].rules if folder in self._folders else ()
+        return next((one for one in rules if one.name == rule), None)
+
+    def rule_of(self, file: FileRecord) -> Rule | None:
+        """The rule that took a file."""
+        return self.rule(file.folder, file.rule)
+
+    def folder(self, name: str) -> Folder | None:
+        """A configured folder, or None when it is gone."""
+        return self._folders.get(name)
+
+    def work(self, file_id: int) -> Work | None:
+        """A file with its jobs, from memory or the ledger."""
+        return self.active.works.get(file_id) or self.ledger.work(file_id)
+
+    def context(self, work: Work, staged: Outcome | None = None) -> outcomes.Context:
+        """What a decision needs; ``staged`` tells of outputs that are just being added."""
+        rule = self.rule_of(work.file)
+        assert rule is not None  # noqa: S101  (callers let go of files whose rule is gone)
+        owners: dict[str, str] = {}
+        if rule.on_conflict == "own" and (staged is not None or all_staged(work)):
+            seen = work if staged is None else with_outputs(work, staged)
+            owners = self.ledger.owners(work.file.folder, delivery.targets(seen, rule))
+        return outcomes.Context(
+            folder=self._folders[work.file.folder],
+            rule=rule,
+            now=self.clock.now(),
+            spread=random.random(),  # noqa: S311  (jitter, no secret)
+            owned=owners,
+        )
+
+    # ------------------------------------------------------------ taking decisions
+    def take(self, step: Step) -> None:
+        """A decision about a file in work: to be recorded, then done."""
+        old = self.active.works.get(step.work.file.id)
+        self.note(step)
+        self.active.put(step.work)
+        self._follow(old, step.work)
+
+    def note(self, step: Step) -> None:
+        """A decision about a file that is not held in memory."""
+        self.changes.extend(step.changes)
+        self.effects.extend(step.effects)
+        for at, effect in step.timers:
+            self.later(at, effect)
+
+    def _follow(self, old: Work | None, work: Work) -> None:
+        """Waiting jobs get in line, submitted ones are asked for, final ones are not."""
+        before = {job.id: job for job in old.jobs} if old is not None else {}
+        for job in work.jobs:
+            was = before.get(job.id)
+            if was is not None and (was.state, was.key) != (job.state, job.key):
+                self._moved(was, job, work)
+        if old is not None and old.file.state is not work.file.state:
+            self.tally.delivered += work.file.state is FileState.DELIVERED
+            self.tally.failed += work.file.state is FileState.FAILED
+
+    def _moved(self, was: JobRecord, job: JobRecord, work: Work) -> None:
+        if was.remote and (was.remote != job.remote or job.state not in IN_FLIGHT):
+            self.polls[was.scheduler].drop(was.remote)
+        if job.state is JobState.SUBMITTED:
+            self.ask_for(job, at_once=False)
+        if job.state is JobState.WAITING:
+            self.active.copying.discard(job.id)
+            self.wait(work, job)
+
+    def wait(self, work: Work, job: JobRecord) -> None:
+        """A waiting job of a file in work gets in line, now or when its time comes."""
+        if job.next_at > self.clock.now():
+            self.later(job.next_at, (work.file.id, job.id))
+        else:
+            self.active.ready.append((work.file.id, job.id))
+
+    def ask_for(self, job: JobRecord, *, at_once: bool) -> None:
+        """Ask the scheduler for this job from now on."""
+        now = self.clock.monotonic()
+        self.polls[job.scheduler].add(job.remote, job.file_id, job.id, now, at_once=at_once)
+
+    # ------------------------------------------------------------ time
+    def later(self, at: float, what: Effect | tuple[int, int]) -> None:
+        """Ring at this wall time, whatever the wall clock does meanwhile."""
+        wait = max(0.0, at - self.clock.now())
+        self._push(self.clock.monotonic() + wait, what)
+
+    def _push(self, due: float, what: Effect | tuple[int, int]) -> None:
+        heapq.heappush(self._timers, (due, next(self._order), what))
+
+    def next_due(self) -> float | None:
+        """When something rings next, monotonic."""
+        dues = [polls.next_due for polls in self.polls.values() if polls.jobs and not polls.busy]
+        if self._timers:
+            dues.append(self._timers[0][0])
+        return min(dues, default=None)
+
+    def ring(self) -> None:
+        """Let everything that is due come back."""
+        now = self.clock.monotonic()
+        while self._timers and self._timers[0][0] <= now:
+            what = heapq.heappop(self._timers)[2]
+            if isinstance(what, tuple):
+                self.active.ready.append(what)
+            elif not self._overtaken(what):
+                self.effects.append(what)
+
+    def _overtaken(self, effect: Effect) -> bool:
+        if isinstance(effect, Clean | Look | Return | Identify):
+            return False
+        work = self.active.works.get(effect.file.id)
+        return work is None or outcomes.stale(work, effect)
+
+    # ------------------------------------------------------------ recording, then doing
+    def commit(self) -> None:
+        """Record what was decided, then let it happen. A ledger that cannot be written stops
+        everything until it can: no effect without its record."""
+        while self.changes and not self._recorded():
+            time.sleep(1.0)
+        changes, self.changes = self.changes, []
+        effects, self.effects = self.effects, []
+        if changes:
+            self.outside.changed(changes)
+        for effect in effects:
+            self._let(effect)
+
+    def _recorded(self) -> bool:
+        try:
+            self.ledger.apply(self.changes)
+        except LedgerUnusable as error:
+            self.outside.trouble("ledger", error)
+            return False
+        return True
+
+    def _let(self, effect: Effect) -> None:
+        if isinstance(effect, Look):
+            self.outside.look(effect.folder, effect.path)
+            return
+        polls = self.polls_of(effect)
+        if polls is not None and not polls.breaker.closed(self.clock.monotonic()):
+            self._push(polls.breaker.until, effect)
+            return
+        self.performing += 1
+        self.outside.perform(self._completed(effect))
+
+    def polls_of(self, effect: Effect) -> Polls | None:
+        """The polls of the scheduler that an effect talks to."""
+        return self.polls.get(effect.job.scheduler) if isinstance(effect, Submit | Fetch) else None
+
+    def _completed(self, effect: Effect) -> Effect:
+        """Fill in what only the books know: which parts may go, and the error text."""
+        if not isinstance(effect, Dispose | Quarantine):
+            return effect
+        file = effect.file
+        wanted = [part.path for part in file.parts]
+        kept = self.ledger.needed(file.folder, wanted, file.id) if wanted else set()
+        parts = tuple(path for path in wanted if path not in kept)
+        if isinstance(effect, Dispose):
+            return Dispose(file, parts)
+        work = self.work(file.id)
+        assert work is not None  # noqa: S101  (it was recorded before this effect)
+        source, now = str(self.settings.source), self.clock.now()
+        text = delivery.error_text(work, self._folders[file.folder], source, now)
+        return Quarantine(file, text, parts)
+
+
+def with_outputs(work: Work, outcome: Outcome) -> Work:
+    """The work as if its job were staged already, to know which targets to ask owners for."""
+    effect, result = outcome.effect, outcome.result
+    assert isinstance(result, Staged)  # noqa: S101  (callers pass nothing else)
+    assert not isinstance(effect, Clean | Look | Identify | Return)  # noqa: S101  (likewise)
+    staged = {getattr(effect, "job").id}  # noqa: B009  (Publish and Dispose stage nothing)
+    outputs = tuple(Output(one.name, one.size, one.digest) for one in result.outputs)
+    jobs = tuple(replace(j, outputs=outputs) if j.id in staged else j for j in work.jobs)
+    return Work(replace(work.file, digest=result.digest or work.file.digest), jobs)

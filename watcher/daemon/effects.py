@@ -1,0 +1,299 @@
+"""Performs effects: each is one call that composes the ports and says what came of it.
+
+Imports ``core`` and ``content``. Invariant: no decision and no record is made here; every error of
+the tree comes back as ``Wrong``; anything else is a fault of the program and is raised.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+from watcher.content import Hashing
+from watcher.core.effects import (
+    Clash,
+    Clean,
+    Copy,
+    Dispose,
+    Done,
+    Effect,
+    Fetch,
+    Identify,
+    Publish,
+    Quarantine,
+    Result,
+    Return,
+    Sent,
+    Staged,
+    Submit,
+    Unsure,
+    Wrong,
+)
+from watcher.core.model import FileRecord, Fingerprint, JobRecord, Phase, printable
+from watcher.core.ports import Backend, Files, JobRequest, Placement, Source
+from watcher.core.settings import Folder, JobSpec, Settings
+from watcher.errors import FileChanged, FileError, FileGone, NoSpace, TargetExists, WatcherError
+
+ERROR_SUFFIX = ".error.txt"
+
+
+class _OnOurSide(Exception):  # a carrier inside this module
+    def __init__(self, error: WatcherError) -> None:
+        super().__init__(str(error))
+        self.error = error
+
+
+@contextmanager
+def _our_side() -> Iterator[None]:
+    try:
+        yield
+    except FileError as error:
+        raise _OnOurSide(error) from error
+
+
+@dataclass(frozen=True, slots=True)
+class World:
+    """All that effects act on."""
+
+    settings: Settings
+    backends: Mapping[str, Backend]
+    files: Files
+
+    def folder(self, name: str) -> Folder:
+        """A folder by its name."""
+        return next(folder for folder in self.settings.folders if folder.name == name)
+
+    def spec(self, file: FileRecord, job: JobRecord) -> JobSpec:
+        """The rule's words on a job."""
+        rules = self.folder(file.folder).rules
+        return next(rule for rule in rules if rule.name == file.rule).jobs[job.index]
+
+
+def perform(world: World, effect: Effect) -> Result:
+    """Do one effect and say what came of it."""
+    try:
+        return _PERFORM[type(effect)](world, effect)
+    except _OnOurSide as carried:
+        return Wrong(carried.error, ours=True)
+    except WatcherError as error:
+        return Wrong(error, ours=isinstance(error, NoSpace))
+
+
+# ---------------------------------------------------------------- submit
+def _submit(world: World, effect: Submit) -> Result:
+    file, job = effect.file, effect.job
+    backend = world.backends[job.scheduler]
+    if effect.resumed:
+        told = backend.status([job.key]).get(job.key)
+        if told is not None:
+            return Unsure() if told.phase is Phase.UNSEEN else Sent(job.key)
+    folder, spec = world.folder(file.folder), world.spec(file, job)
+    _unchanged(world, folder, file)
+    readers: list[Hashing] = []
+    request = JobRequest(
+        key=job.key,
+        name=_job_name(file),
+        process=spec.process,
+        script=spec.script,
+        entrypoint=spec.entrypoint,
+        params=spec.params,
+        sources=_sources(world, folder, file, readers),
+        queue=spec.queue,
+        time_limit=spec.time_limit,
+        priority=file.priority,
+    )
+    sent = backend.submit(request)
+    try:
+        _unchanged(world, folder, file)
+    except FileError:
+        with suppress(WatcherError):
+            backend.cancel(sent.remote)
+        raise
+    return Sent(sent.remote, readers[0].hexdigest() if readers else "")
+
+
+def _job_name(file: FileRecord) -> str:
+    return printable(f"{file.folder}/{file.path}")[-200:]
+
+
+def _sources(
+    world: World, folder: Folder, file: FileRecord, readers: list[Hashing]
+) -> tuple[Source, ...]:
+    def main() -> Hashing:
+        reader = Hashing(world.files.open(folder.input, file.path))
+        readers[:] = [reader]  # a repeated reading counts alone
+        return reader
+
+    def opener(path: str) -> Callable[[], Hashing]:
+        return lambda: Hashing(world.files.open(folder.input, path))
+
+    own = PurePosixPath(file.path).name
+    parts = (Source(part.name, part.print.size, opener(part.path)) for part in file.parts)
+    return (Source(own, file.print.size, main), *parts)
+
+
+def _unchanged(world: World, folder: Folder, file: FileRecord) -> None:
+    """Every file of the asset is the one that settled; else it settles anew."""
+    _same(world, folder, file.path, file.print)
+    for part in file.parts:
+        _same(world, folder, part.path, part.print)
+
+
+def _same(world: World, folder: Folder, path: str, expect: Fingerprint) -> None:
+    facts = world.files.look(folder.input, path)
+    if facts is None:
+        world.files.identity(folder.input)  # a missing root is offline, not a missing file
+        raise FileGone("the file is gone", where=printable(path))
+    if facts.fingerprint != expect:
+        raise FileChanged("it changed while it was read; it settles anew", where=printable(path))
+
+
+# ---------------------------------------------------------------- staging
+def token(job_id: int) -> str:
+    """The name of a job's staging folder."""
+    return f"job-{job_id:x}"
+
+
+def _copy(world: World, effect: Copy) -> Result:
+    file = effect.file
+    folder = world.folder(file.folder)
+    _same(world, folder, file.path, file.print)
+    with _our_side():
+        into = world.files.staging(folder.output, world.settings.state, token(effect.job.id))
+    copied = world.files.stage_copy(folder.input, file.path, into, PurePosixPath(file.path).name)
+    _same(world, folder, file.path, file.print)
+    return Staged((copied,), copied.digest)
+
+
+def _fetch(world: World, effect: Fetch) -> Result:
+    folder = world.folder(effect.file.folder)
+    with _our_side():
+        into = world.files.staging(folder.output, world.settings.state, token(effect.job.id))
+    return Staged(world.backends[effect.job.scheduler].fetch(effect.job.remote, into))
+
+
+# ---------------------------------------------------------------- publish
+def _publish(world: World, effect: Publish) -> Result:
+    folder = world.folder(effect.file.folder)
+    places = effect.places
+    placements = [
+        Placement(
+            staged=_staged_path(world, folder, place.job_id) / place.name,
+            target=place.target,
+            size=place.size,
+            digest=place.digest,
+            replace=place.replace,
+            resumed=effect.resumed,
+        )
+        for place in places
+    ]
+    try:
+        world.files.publish(folder.output, placements)
+    except TargetExists as error:
+        taken = next((p.target for p in places if p.target == error.where), places[0].target)
+        return Clash(taken, world.files.free_name(folder.output, taken))
+    for target, text in effect.receipts:
+        world.files.write(folder.output, target, text.encode())
+    return Done()
+
+
+def _staged_path(world: World, folder: Folder, job_id: int) -> Path:
+    return world.files.staged(folder.output, world.settings.state, token(job_id))
+
+
+# ---------------------------------------------------------------- the source
+def _dispose(world: World, effect: Dispose) -> Result:
+    file = effect.file
+    folder = world.folder(file.folder)
+    if isinstance(folder.done, Path):
+        result = _move(world, folder, file, folder.done)
+        _move_parts(world, folder, file, effect.parts, folder.done)
+        return result
+    world.files.remove(folder.input, file.path, file.print)
+    for part in file.parts:
+        if part.path in effect.parts:
+            world.files.remove(folder.input, part.path, part.print)
+    return Done()
+
+
+def _quarantine(world: World, effect: Quarantine) -> Result:
+    file = effect.file
+    folder = world.folder(file.folder)
+    try:
+        result = _move(world, folder, file, folder.failed)
+    except (FileGone, FileChanged):
+        result = Done("its source is gone or was replaced")
+    if isinstance(result, Done):
+        target = file.disposal + ERROR_SUFFIX
+        world.files.write(folder.failed, target, effect.text.encode("utf-8", "backslashreplace"))
+        _move_parts(world, folder, file, effect.parts, folder.failed)
+    return result
+
+
+def _move(world: World, folder: Folder, file: FileRecord, into: Path) -> Result:
+    try:
+        world.files.archive(folder.input, file.path, file.print, into, file.disposal)
+    except TargetExists:
+        return Clash(file.disposal, world.files.free_name(into, file.disposal))
+    return Done()
+
+
+def _move_parts(
+    world: World, folder: Folder, file: FileRecord, parts: tuple[str, ...], into: Path
+) -> None:
+    """Parts follow their main file under their own names; one that cannot is left in place."""
+    for part in file.parts:
+        if part.path not in parts:
+            continue
+        with suppress(FileError):
+            free = world.files.free_name(into, part.path)
+            world.files.archive(folder.input, part.path, part.print, into, free)
+
+
+def _identify(world: World, effect: Identify) -> Result:
+    folder = world.folder(effect.file.folder)
+    return Done(world.files.digest(folder.input, effect.file.path))
+
+
+def _return(world: World, effect: Return) -> Result:
+    file = effect.file
+    folder = world.folder(file.folder)
+    world.files.archive(folder.failed, file.disposal, file.print, folder.input, file.path)
+    for part in file.parts:
+        with suppress(FileError):
+            world.files.archive(folder.failed, part.path, part.print, folder.input, part.path)
+    with suppress(FileError):
+        note = file.disposal + ERROR_SUFFIX
+        facts = world.files.look(folder.failed, note)
+        if facts is not None:
+            world.files.remove(folder.failed, note, facts.fingerprint)
+    return Done()
+
+
+def _clean(world: World, effect: Clean) -> Result:
+    folder = world.folder(effect.folder)
+    for job in effect.jobs:
+        with suppress(WatcherError):
+            world.files.discard(folder.output, world.settings.state, token(job.id))
+        if job.remote and job.scheduler in world.backends:
+            backend = world.backends[job.scheduler]
+            with suppress(WatcherError):
+                if effect.cancel:
+                    backend.cancel(job.remote)
+                backend.forget(job.remote)
+    return Done()
+
+
+_PERFORM: dict[type[Effect], Callable[..., Result]] = {
+    Submit: _submit,
+    Copy: _copy,
+    Fetch: _fetch,
+    Publish: _publish,
+    Dispose: _dispose,
+    Quarantine: _quarantine,
+    Identify: _identify,
+    Return: _return,
+    Clean: _clean,
+}

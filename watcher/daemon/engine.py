@@ -1,0 +1,286 @@
+"""The engine: one thread that owns the ledger's records and alone lets effects happen.
+
+A turn: drain the inbox, decide in the core, record everything in one transaction, then start the
+effects; while they run, the next turn's messages gather, so that commits group by themselves.
+Imports ``core`` and the daemon's own parts; sees adapters only as ports. Invariant: no effect
+starts before the change that tells of it is durable.
+"""
+
+from __future__ import annotations
+
+import queue
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+from watcher.core import outcomes, pacing
+from watcher.core.effects import (
+    Clean,
+    Identify,
+    Look,
+    Outcome,
+    Return,
+    Sent,
+    Silent,
+    Staged,
+    Told,
+    Wrong,
+)
+from watcher.core.lifecycle import UNFINISHED, FileEvent, Step, all_staged, recover
+from watcher.core.model import FileState, JobState, Phase, Work
+from watcher.core.ports import Clock, Ledger
+from watcher.core.settings import Settings
+from watcher.daemon.arrivals import Arrivals, Arrived, Gone
+from watcher.daemon.books import Books, Outside
+from watcher.daemon.polls import Polls
+from watcher.daemon.starts import OUTPUT_TROUBLE, Starts
+from watcher.errors import LedgerUnusable, Unreachable, WatcherError
+
+DRAIN = 2000  # messages decided in one turn at most
+ASK_EVERY = 1.0  # seconds between looks at the requests of the command line
+
+
+@dataclass(frozen=True, slots=True)
+class Hint:
+    """A scheduler may have news of a job."""
+
+    scheduler: str
+    remote: str
+
+
+@dataclass(frozen=True, slots=True)
+class Stop:
+    """Begin nothing new, finish what is in hand, record it, and end."""
+
+
+class Engine:
+    """See the module. ``post`` may be called from any thread, the rest from the engine's own."""
+
+    def __init__(self, settings: Settings, ledger: Ledger, clock: Clock, outside: Outside) -> None:
+        self.books = Books(settings, ledger, clock, outside)
+        self.inbox: queue.SimpleQueue[object] = queue.SimpleQueue()
+        self.beat = clock.monotonic()
+        self._arrivals = Arrivals(self.books)
+        self._starts = Starts(self.books)
+        self._asked = 0.0
+        self._stopping = False
+        self._handlers: dict[type, Callable[..., None]] = {
+            Outcome: self._on_outcome,
+            Told: self._on_told,
+            Silent: self._on_silent,
+            Hint: self._on_hint,
+            Gone: self._arrivals.gone,
+            Stop: self._on_stop,
+        }
+
+    # ------------------------------------------------------------ life
+    def post(self, message: object) -> None:
+        """Leave a message for the next turn."""
+        self.inbox.put(message)
+
+    def recover(self) -> None:
+        """Take up what an earlier life of the daemon left."""
+        books = self.books
+        for work in books.ledger.unfinished():
+            if books.rule_of(work.file) is None:
+                self._orphan(work)
+                continue
+            books.active.put(work)
+            books.effects.extend(recover(work))
+            if work.file.state in UNFINISHED:
+                self._resume(work)
+        for lane, count in books.ledger.lanes().items():
+            rule = books.rule(lane.folder, lane.rule)
+            if rule is not None:
+                books.lanes.queue(lane, rule.priority).beyond = count
+        books.commit()
+
+    def _resume(self, work: Work) -> None:
+        """What recovery leaves to the engine: waiting and asked-for jobs, and publishing."""
+        books = self.books
+        if all_staged(work):
+            step = Step(work)
+            outcomes.publish(step, books.context(work), resumed=True)
+            books.take(step)
+            return
+        for job in work.jobs:
+            if job.state is JobState.WAITING:
+                books.wait(work, job)
+            elif job.state in (JobState.SUBMITTED, JobState.RUNNING):
+                books.ask_for(job, at_once=True)
+
+    def _orphan(self, work: Work) -> None:
+        """Its folder or rule is no longer configured: it waits for the configuration, untouched."""
+        file = work.file
+        if file.state in (FileState.ACCEPTED, FileState.WORKING):
+            step = Step(work)
+            reason = f"rule {file.rule!r} of folder {file.folder!r} is no longer configured"
+            step.move_file(FileEvent.HOLD, self.books.clock.now(), reason, reason=reason)
+            self.books.note(step)
+
+    def run(self, until: Callable[[], bool]) -> None:
+        """Turn until ``until`` says so, or until a stop has drained."""
+        while not until() and not (self._stopping and self.books.performing == 0):
+            self.turn()
+        self.books.commit()
+
+    def turn(self, longest: float = 0.5) -> None:
+        """One turn; waits at most ``longest`` seconds for a first message."""
+        messages = self._drain(self._patience(longest))
+        self.beat = self.books.clock.monotonic()
+        arrived = [one for one in messages if isinstance(one, Arrived)]
+        for message in messages:
+            if not isinstance(message, Arrived):
+                self._handlers[type(message)](message)
+        if arrived:
+            self.books.commit()
+            self._arrivals.take(arrived)
+        self.books.ring()
+        self._requests()
+        if not self._stopping:
+            self._starts.begin()
+            self._poll()
+        self.books.commit()
+
+    def _patience(self, longest: float) -> float:
+        due = self.books.next_due()
+        if due is None:
+            return longest
+        return max(0.0, min(longest, due - self.books.clock.monotonic()))
+
+    def _drain(self, timeout: float) -> list[object]:
+        messages: list[object] = []
+        try:
+            messages.append(self.inbox.get(timeout=timeout) if timeout else self.inbox.get_nowait())
+            while len(messages) < DRAIN:
+                messages.append(self.inbox.get_nowait())
+        except queue.Empty:
+            pass
+        return messages
+
+    def _on_stop(self, _: Stop) -> None:
+        self._stopping = True
+
+    def _requests(self) -> None:
+        books, now = self.books, self.books.clock.monotonic()
+        if now - self._asked < ASK_EVERY:
+            return
+        self._asked = now
+        try:
+            requests = books.ledger.requests()
+            for request in requests:
+                self._arrivals.retry(request.body)
+            if requests:
+                books.commit()
+                books.ledger.answered([request.id for request in requests])
+        except LedgerUnusable as error:
+            books.outside.trouble("ledger", error)
+
+    # ------------------------------------------------------------ outcomes
+    def _on_outcome(self, outcome: Outcome) -> None:
+        self.books.performing -= 1
+        effect, result = outcome.effect, outcome.result
+        self._note_scheduler(outcome)
+        if isinstance(effect, Identify):
+            self._arrivals.identified(effect.file, result)
+        elif isinstance(effect, Return):
+            self._arrivals.returned(effect, result)
+        elif not isinstance(effect, Clean | Look):
+            work = self.books.active.works.get(effect.file.id)
+            if work is not None:
+                self._decide(work, outcome)
+
+    def _decide(self, work: Work, outcome: Outcome) -> None:
+        staged = isinstance(outcome.result, Staged)
+        if staged:
+            self.books.active.copying.difference_update(job.id for job in work.jobs)
+        context = self.books.context(work, outcome if staged else None)
+        self.books.take(outcomes.after(work, outcome, context))
+
+    def _note_scheduler(self, outcome: Outcome) -> None:
+        polls = self.books.polls_of(outcome.effect)
+        result = outcome.result
+        if polls is None:
+            return
+        if isinstance(result, Wrong) and isinstance(result.error, Unreachable):
+            self._scheduler_failed(polls, result.error)
+        elif isinstance(result, Sent | Staged):
+            polls.breaker = polls.breaker.passed()
+
+    def _scheduler_failed(self, polls: Polls, error: WatcherError) -> None:
+        was_open = polls.breaker.open
+        polls.breaker = polls.breaker.failed(self.books.clock.monotonic(), str(error), 0.0)
+        if polls.breaker.open and not was_open:
+            self.books.outside.trouble(f"scheduler {polls.settings.name}", error)
+
+    # ------------------------------------------------------------ what schedulers say
+    def _poll(self) -> None:
+        now = self.books.clock.monotonic()
+        for name, polls in self.books.polls.items():
+            remotes = polls.due(now)
+            if remotes:
+                polls.busy = True
+                self.books.outside.poll(name, remotes)
+
+    def _on_told(self, told: Told) -> None:
+        polls = self.books.polls[told.scheduler]
+        polls.busy = False
+        polls.breaker = polls.breaker.passed()
+        for remote in told.asked:
+            asked = polls.jobs.get(remote)
+            work = self.books.active.works.get(asked.file_id) if asked is not None else None
+            if work is None:
+                polls.drop(remote)
+            else:
+                self._on_word(polls, remote, work, told)
+
+    def _on_word(self, polls: Polls, remote: str, work: Work, told: Told) -> None:
+        asked, now = polls.jobs[remote], self.books.clock.monotonic()
+        status = told.statuses.get(remote)
+        seen = status is not None and status.phase is not Phase.UNSEEN
+        quiet = polls.heard(remote, status, now, seen=seen)
+        job = next(job for job in work.jobs if job.id == asked.job_id)
+        if job.state not in (JobState.SUBMITTED, JobState.RUNNING):
+            return
+        context = self.books.context(work)
+        step = outcomes.told(work, job, status, context)
+        if not step.changes and pacing.stalled(quiet=quiet, seen=asked.seen):
+            step = outcomes.stalled(work, job, quiet, context)
+        if not step.changes and status is not None:
+            shown = replace(job, progress=status.progress, step=status.step)
+            jobs = tuple(shown if one.id == job.id else one for one in work.jobs)
+            step.work = Work(work.file, jobs)  # shown to people, not worth a commit
+        self.books.take(step)
+
+    def _on_silent(self, silent: Silent) -> None:
+        polls = self.books.polls[silent.scheduler]
+        polls.busy = False
+        self._scheduler_failed(polls, silent.error)
+        retry = self.books.clock.monotonic() + 1.0
+        polls.next_due = polls.breaker.until if polls.breaker.open else retry
+
+    def _on_hint(self, hint: Hint) -> None:
+        self.books.polls[hint.scheduler].hint(hint.remote, self.books.clock.monotonic())
+
+    # ------------------------------------------------------------ what others ask
+    def idle(self) -> bool:
+        """Whether nothing is left that this run could bring to an end by itself."""
+        books = self.books
+        if books.changes or books.effects or books.performing or not self.inbox.empty():
+            return False
+        if any(not blocked(work) for work in books.active.works.values()):
+            return False
+        return not any(self._starts.allowed(lane) for lane in books.lanes.waiting())
+
+    def unreachable(self) -> dict[str, tuple[float, str]]:
+        """Schedulers whose breaker is open: since how many seconds, and why."""
+        now = self.books.clock.monotonic()
+        return {
+            name: (now - polls.breaker.since, polls.breaker.reason)
+            for name, polls in self.books.polls.items()
+            if polls.breaker.open
+        }
+
+
+def blocked(work: Work) -> bool:
+    """Whether a file waits for somebody to mend something, after some tries."""
+    return work.file.attempt >= OUTPUT_TROUBLE

@@ -1,0 +1,98 @@
+"""Which waiting job begins next, within the limits of scheduler, folder and rule.
+
+Imports ``core`` and ``books``. Invariant: no limit of the configuration is ever exceeded.
+"""
+
+from __future__ import annotations
+
+import uuid
+
+from watcher.core.lifecycle import spec_of, start
+from watcher.core.model import JobRecord, JobState, Work
+from watcher.core.ports import Lane
+from watcher.core.queueing import WINDOW, Queue
+from watcher.core.settings import PASS, JobSpec, Rule
+from watcher.daemon.books import Books
+
+COPIES = 64  # pass jobs under way at most
+OUTPUT_TROUBLE = 4  # held files after which a folder begins no more
+
+
+class Starts:
+    """See the module; runs in the engine's thread."""
+
+    def __init__(self, books: Books) -> None:
+        self._books = books
+
+    def begin(self) -> None:
+        """Begin all that may: first the jobs of files in work, then new files, fairly."""
+        active = self._books.active
+        for _ in range(len(active.ready)):
+            file_id, job_id = active.ready.popleft()
+            work = active.works.get(file_id)
+            job = next((j for j in work.jobs if j.id == job_id), None) if work else None
+            waiting = job is not None and job.state is JobState.WAITING
+            if work and job and waiting and not self._begin_job(work, job):
+                active.ready.append((file_id, job_id))
+        for lane, queue in self._books.lanes.order(self.allowed):
+            if not queue.window:
+                self._refill(lane, queue)
+            if queue.window:
+                self._begin_file(queue.window.popleft())
+
+    def _refill(self, lane: Lane, queue: Queue) -> None:
+        self._books.commit()  # the ledger must tell all that was decided
+        works = self._books.ledger.waiting(lane, WINDOW, queue.last)
+        for work in works:
+            queue.append(work)
+        queue.beyond = max(0, queue.beyond - len(works)) if works else 0
+
+    def _begin_file(self, work: Work) -> None:
+        self._books.active.put(work)
+        for index in range(len(work.jobs)):
+            current = self._books.active.works[work.file.id]
+            if not self._begin_job(current, current.jobs[index]):
+                self._books.active.ready.append((work.file.id, current.jobs[index].id))
+
+    def _begin_job(self, work: Work, job: JobRecord) -> bool:
+        books = self._books
+        rule = books.rule_of(work.file)
+        if rule is None or job.id in books.active.copying:
+            return True
+        spec = spec_of(rule, job)
+        if not self._slot(spec):
+            return False
+        if spec.process == PASS:
+            books.active.copying.add(job.id)
+        books.take(start(work, job, rule, key=str(uuid.uuid4()), now=books.clock.now()))
+        return True
+
+    def _slot(self, spec: JobSpec) -> bool:
+        if spec.process == PASS:
+            return len(self._books.active.copying) < COPIES
+        polls = self._books.polls[spec.scheduler]
+        used = self._books.active.counts["scheduler", spec.scheduler]
+        closed = polls.breaker.closed(self._books.clock.monotonic())
+        return closed and used < polls.settings.max_in_flight
+
+    def allowed(self, lane: Lane) -> bool:
+        """Whether a waiting file of this lane may begin now."""
+        rule, folder = self._books.rule(lane.folder, lane.rule), self._books.folder(lane.folder)
+        if rule is None or folder is None:
+            return False
+        counts = self._books.active.counts
+        own = f"{lane.folder}/{lane.rule}"
+        return (
+            counts["held", lane.folder] < OUTPUT_TROUBLE
+            and below(counts["folder", lane.folder], folder.max_in_flight)
+            and below(counts["rule", own], rule.max_in_flight)
+            and self._any_slot(rule)
+        )
+
+    def _any_slot(self, rule: Rule) -> bool:
+        return any(self._slot(spec) for spec in rule.jobs)
+
+
+def below(count: int, limit: int | None) -> bool:
+    """Whether one more is within a limit; None is no limit."""
+    return limit is None or count < limit
