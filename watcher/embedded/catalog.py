@@ -7,6 +7,7 @@ text is read and parsed only.
 from __future__ import annotations
 
 import ast
+import importlib.util
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,16 +15,14 @@ from typing import Any
 
 from watcher.errors import Refused
 
-_BUILTIN = Path(__file__).parent / "processes"
-
 
 @dataclass(frozen=True, slots=True)
 class Process:
-    """A process by name: its file, and whether it is one of ours."""
+    """A process by name: its file, and for a built-in one its module."""
 
     name: str
     path: Path
-    builtin: bool
+    module: str = ""
 
 
 class Catalog:
@@ -31,10 +30,12 @@ class Catalog:
 
     Args:
         own: the folder of the user's process scripts, or None.
+        package: the package of the built-in ones.
     """
 
-    def __init__(self, own: Path | None) -> None:
+    def __init__(self, own: Path | None, package: str) -> None:
         self._own = own
+        self._package = package
 
     def names(self) -> tuple[str, ...]:
         """All names, sorted."""
@@ -59,17 +60,20 @@ class Catalog:
         return (ast.get_docstring(function) or "") if function else ""
 
     def _all(self) -> dict[str, Process]:
-        found = _scripts(_BUILTIN, builtin=True)
-        return found | (_scripts(self._own, builtin=False) if self._own else {})
+        spec = importlib.util.find_spec(self._package)
+        found: dict[str, Process] = {}
+        for folder in (spec and spec.submodule_search_locations) or ():
+            found |= _scripts(Path(folder), self._package + ".")
+        return found | (_scripts(self._own, "") if self._own else {})
 
 
-def _scripts(folder: Path, *, builtin: bool) -> dict[str, Process]:
+def _scripts(folder: Path, package: str) -> dict[str, Process]:
     try:
         paths = list(folder.glob("*.py"))
     except OSError:  # an unreadable folder holds none
         return {}
     plain = [path for path in paths if not path.name.startswith(("_", "."))]
-    return {path.stem: Process(path.stem, path, builtin) for path in plain}
+    return {path.stem: Process(path.stem, path, package and package + path.stem) for path in plain}
 
 
 def check(source: bytes, name: str, entrypoint: str) -> dict[str, Any]:

@@ -24,13 +24,16 @@ _PRELOAD = ("numpy", "trimesh", "PIL.Image", "networkx", "lxml.etree", "sqlite3"
 _PR_SET_PDEATHSIG = 1  # linux/prctl.h
 
 
-def main(descriptor: int) -> None:
-    """Serve the scheduler at the other end of a socket until that end closes."""
+def main(descriptor: int, package: str) -> None:
+    """Serve the scheduler at the other end of a socket until that end closes.
+
+    ``package`` holds the built-in processes, which are imported now.
+    """
     control = socket.socket(fileno=descriptor)
     # Python functions, not SIG_IGN, since that would reach the programs that scripts start
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGCHLD):
         signal.signal(number, _ignore)
-    _preload()
+    _preload(package)
     Nursery(control).serve()
 
 
@@ -38,15 +41,14 @@ def _ignore(_number: int, _frame: object) -> None:
     """Stay: only the scheduler ends us, by closing the socket."""
 
 
-def _preload() -> None:
+def _preload(package: str) -> None:
     """Import what jobs need; what cannot be imported is told by the job that needs it."""
-    for name in (*_PRELOAD, *_process_modules()):
+    for name in (*_PRELOAD, *_modules(package)):
         with contextlib.suppress(Exception):
             importlib.import_module(name)
 
 
-def _process_modules() -> Iterator[str]:
-    package = "watcher.embedded.processes"
+def _modules(package: str) -> Iterator[str]:
     found = importlib.import_module(package)
     return (f"{package}.{module.name}" for module in pkgutil.iter_modules(found.__path__))
 

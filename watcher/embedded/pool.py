@@ -24,7 +24,12 @@ from watcher.errors import Unreachable
 _FRAME = 1 << 18
 _BORN_WITHIN = 60.0  # seconds; the first worker waits for the nursery's imports
 _DEAD_WITHIN = 5.0
-_START = "import sys; sys.path[:] = {path!r}; from watcher.embedded.nursery import main; main({fd})"
+_START = """
+import sys
+sys.path[:] = {path!r}
+from watcher.embedded.nursery import main
+main({fd}, {package!r})
+"""
 # as many workers as cores run at once, so one thread each; a fork with helper threads is unsafe
 _ONE_THREAD = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS")
 
@@ -90,9 +95,11 @@ class Pool:
     Args:
         log: the file that the nursery's own words go to.
         memory: bytes each job may occupy.
+        package: the package of the built-in processes.
     """
 
-    def __init__(self, log: Path, memory: int) -> None:
+    def __init__(self, log: Path, memory: int, *, package: str) -> None:
+        self._package = package
         self._log = log
         self._memory = memory
         self._lock = threading.Lock()
@@ -142,7 +149,7 @@ class Pool:
 
     def _start(self) -> socket.socket:
         mine, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        code = _START.format(path=sys.path, fd=theirs.fileno())
+        code = _START.format(path=sys.path, fd=theirs.fileno(), package=self._package)
         with theirs, self._log.open("ab") as log:
             # our own interpreter and our own code
             self._process = subprocess.Popen(  # noqa: S603

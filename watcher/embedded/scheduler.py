@@ -51,7 +51,8 @@ class EmbeddedOptions:
 
     ``state`` is the folder that holds ``jobs``; ``workers`` 0 is one a core; ``processes`` is a
     folder of own process scripts; ``memory`` in bytes limits each job, 0 shares three quarters of
-    the machine; ``grace`` in seconds is what running jobs get when it closes.
+    the machine; ``grace`` in seconds is what running jobs get when it closes; ``package`` holds the
+    built-in processes.
     """
 
     state: Path
@@ -59,6 +60,7 @@ class EmbeddedOptions:
     processes: Path | None = None
     memory: int = 0
     grace: float = 5.0
+    package: str = "watcher.embedded.processes"
 
 
 @dataclass(slots=True)
@@ -99,7 +101,7 @@ class EmbeddedScheduler:
         self._options = options
         self._folders = Folders(root)
         self._store = Store(root / "jobs.sqlite")
-        self._catalog = Catalog(options.processes)
+        self._catalog = Catalog(options.processes, options.package)
         self._queue = _Queue()
         self._gate = Gate()
         self._lock = threading.Lock()
@@ -108,7 +110,8 @@ class EmbeddedScheduler:
         workers = options.workers or os.cpu_count() or 1
         self._workers = workers
         memory = options.memory or _fair_memory(workers)
-        self._bench = Bench(self._store, self._folders, Pool(root / "workers.log", memory), memory)
+        pool = Pool(root / "workers.log", memory, package=options.package)
+        self._bench = Bench(self._store, self._folders, pool, memory)
         self._recover()
 
     # ---------------------------------------------------------------- the port
@@ -233,7 +236,7 @@ class EmbeddedScheduler:
     ) -> tuple[dict[str, Any], bytes | None]:
         """What a worker will have to know, and the script to store."""
         asked: dict[str, Any] = {}
-        script, path, builtin = None, "", False
+        script, path, builtin = None, "", ""
         if request.script is not None:
             script = _read(request.script)
             asked = catalog.check(script, request.script.name, request.entrypoint)
@@ -241,7 +244,7 @@ class EmbeddedScheduler:
             process = self._catalog.find(request.process)
             source = _read(process.path)
             asked = catalog.check(source, process.path.name, request.entrypoint)
-            builtin, path = process.builtin, "" if process.builtin else str(process.path.resolve())
+            builtin, path = process.module, "" if process.module else str(process.path.resolve())
         mine = {"queue": request.queue or None, "time_limit": request.time_limit}
         spec = {
             "id": request.key,

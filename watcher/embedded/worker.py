@@ -103,7 +103,7 @@ def _guarded(step: Callable[[], Any]) -> Any:
 def _find_main(spec: dict[str, Any], folder: Path) -> Callable[..., Any]:
     """The function to call: of a stored script, of an own process, or of a built-in one."""
     if spec["builtin"]:
-        module = importlib.import_module(f"watcher.embedded.processes.{spec['process']}")
+        module = importlib.import_module(spec["builtin"])
         found = getattr(module, spec["entrypoint"])
     else:
         found = _load(Path(spec["path"] or folder / "script.py")).get(spec["entrypoint"])
@@ -140,7 +140,7 @@ def _offer_real_names() -> None:
 
 def _wants_own(spec: dict[str, Any]) -> bool:
     """Whether a built-in process asks for a process of its own for this input."""
-    module = importlib.import_module(f"watcher.embedded.processes.{spec['process']}")
+    module = importlib.import_module(spec["builtin"])
     choose = getattr(module, "isolation", None)
     name = spec["main"] or ""
     chosen = choose(name) if choose else getattr(module, "ISOLATION", "own")
