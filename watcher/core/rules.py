@@ -92,14 +92,19 @@ def ignored(folder: Folder, path: str) -> str | None:
         return "in a sub-folder, and recursive is false"
     names = path.split("/")
     for name in names:
-        for pattern in IGNORED:
-            if globs.matches(pattern, name):
-                return f"ignored by built-in pattern {pattern!r}"
+        pattern = _junk(name)
+        if pattern:
+            return f"ignored by built-in pattern {pattern!r}"
     for depth in range(1, len(names) + 1):
         for pattern in folder.ignore:
             if globs.matches(pattern, "/".join(names[:depth])):
                 return f"ignored by pattern {pattern!r}"
     return None
+
+
+@lru_cache(maxsize=4096)  # the folders of a scan come again with each of their files
+def _junk(name: str) -> str:
+    return next((pattern for pattern in IGNORED if globs.matches(pattern, name)), "")
 
 
 def takes_all(match: Match) -> bool:

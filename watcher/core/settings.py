@@ -117,6 +117,15 @@ class Folder:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Http:
+    """Where the page, health and metrics are served. ``token``: asked of every caller."""
+
+    host: str = "127.0.0.1"
+    port: int = 9410
+    token: Secret | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
     """The whole configuration."""
 
@@ -125,6 +134,7 @@ class Settings:
     ledger: str = "sqlite"
     keep_history: float = 90 * 86400.0
     schedulers: dict[str, SchedulerSettings] = field(default_factory=dict)
+    http: Http | None = field(default_factory=Http)  # None: off
     log_level: str = "info"
     log_format: Literal["auto", "json", "console"] = "auto"
     folders: tuple[Folder, ...] = ()

@@ -1,0 +1,271 @@
+"""The configuration file's keys: name, type, default, meaning. The one table of options.
+
+Imports pydantic and ``values``. Invariant: what this table does not know is refused; the check,
+the JSON Schema and the sample file are all made from it.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
+
+from watcher.config import values
+
+
+def _text(value: object) -> object:
+    if isinstance(value, bool | int | float):
+        raise ValueError("must be text; put it in quotes")  # noqa: TRY004  (pydantic wants it)
+    if value is None:
+        raise ValueError("has no value")
+    if isinstance(value, dict | list):
+        raise ValueError("must be text, not a mapping or list")  # noqa: TRY004  (likewise)
+    if value == "" or "\0" in str(value):
+        raise ValueError("is empty" if value == "" else "holds a NUL character")
+    return value
+
+
+def _secret(value: object) -> object:
+    return value if value == "" else _text(value)  # ${TOKEN:-} is how one says: none
+
+
+def _no_bool(value: object) -> object:
+    if isinstance(value, bool) or not isinstance(value, int | str):
+        raise ValueError("must be a whole number")  # noqa: TRY004  (pydantic wants it)
+    return value
+
+
+def _flag(value: object) -> object:
+    words = {"true": True, "yes": True, "on": True, "false": False, "no": False, "off": False}
+    found = words.get(str(value).lower())
+    if found is None:
+        raise ValueError("must be true or false")
+    return found
+
+
+def _positive(value: float) -> float:
+    if value <= 0:
+        raise ValueError("must be more than 0")
+    return value
+
+
+def _some_time(value: object) -> float:
+    return _positive(values.duration(value))
+
+
+def _workers(value: object) -> int:
+    if value == "auto":
+        return 0
+    if isinstance(value, bool) or not str(value).isdecimal() or int(str(value)) < 1:
+        raise ValueError("must be `auto` or a whole number from 1")
+    return int(str(value))
+
+
+def _off(value: object) -> object:
+    """``http: off``; YAML reads the bare word as a boolean."""
+    if value is False or (isinstance(value, str) and value.lower() == "off"):
+        return None
+    if not isinstance(value, dict):
+        raise ValueError("must be `off` or a mapping with listen and token_file")  # noqa: TRY004  (pydantic wants it)
+    return value
+
+
+def _many(value: object) -> object:
+    return [value] if isinstance(value, str) else value
+
+
+def _match(value: object) -> object:
+    return {"glob": value} if isinstance(value, str | list) else value
+
+
+Text = Annotated[str, BeforeValidator(_text), WithJsonSchema({"type": "string", "minLength": 1})]
+Token = Annotated[str, BeforeValidator(_secret), WithJsonSchema({"type": "string"})]
+Whole = Annotated[int, BeforeValidator(_no_bool), WithJsonSchema({"type": "integer"})]
+Natural = Annotated[
+    int, BeforeValidator(_no_bool), Field(ge=0), WithJsonSchema({"type": "integer", "minimum": 0})
+]
+Count = Annotated[
+    int, BeforeValidator(_no_bool), Field(ge=1), WithJsonSchema({"type": "integer", "minimum": 1})
+]
+Flag = Annotated[bool, BeforeValidator(_flag), WithJsonSchema({"type": "boolean"})]
+_DURATION = {"anyOf": [{"type": "number"}, {"type": "string", "pattern": f"^({values.DURATION})$"}]}
+Duration = Annotated[
+    float, BeforeValidator(values.duration), WithJsonSchema({**_DURATION, "examples": ["1m30s"]})
+]
+Period = Annotated[
+    float, BeforeValidator(_some_time), WithJsonSchema({**_DURATION, "examples": ["1s"]})
+]
+Size = Annotated[
+    int,
+    BeforeValidator(values.size),
+    WithJsonSchema(
+        {"anyOf": [{"type": "number"}, {"type": "string", "pattern": f"^({values.SIZE})$"}]}
+    ),
+]
+Workers = Annotated[
+    int,
+    BeforeValidator(_workers),
+    WithJsonSchema({"anyOf": [{"const": "auto"}, {"type": "integer", "minimum": 1}]}),
+]
+_TEXTS = {"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}]}
+Texts = Annotated[list[Text], BeforeValidator(_many), WithJsonSchema(_TEXTS)]
+
+
+def told(default: Any, meaning: str, shown: str = "") -> Any:
+    """A key with its default and meaning; ``shown`` is what the sample file writes for it."""
+    extra: dict[str, Any] = {"shown": shown} if shown else {}
+    return Field(default, description=meaning, repr=False, json_schema_extra=extra or None)
+
+
+class _Keys(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+
+
+class MatchKeys(_Keys):
+    """Conditions on a file; all that are given must hold."""
+
+    glob: Texts | None = told(None, "one pattern or several, of which one must match", '"*.step"')
+    regex: Text | None = told(
+        None, "a regular expression to be found in the path below the input", '"v[0-9]+"'
+    )
+    min_size: Size | None = told(None, "the least size of the file", "1k")
+    max_size: Size | None = told(None, "the greatest size of the file", "2GB")
+    not_: Match | None = Field(
+        None,
+        alias="not",
+        description="conditions under which the file is not taken",
+        json_schema_extra={"shown": '"*_draft.*"'},
+    )
+
+
+Match = Annotated[
+    MatchKeys,
+    BeforeValidator(_match),
+]
+
+
+class JobKeys(_Keys):
+    """One job: what runs, where, with which parameters."""
+
+    process: Text | None = told(
+        None, "a process of the scheduler; `pass` delivers the file unchanged", "convert_file"
+    )
+    script: Text | None = told(None, "a process script of your own", "./my_process.py")
+    entrypoint: Text | None = told(None, "the function to call (main)", "main")
+    params: dict[str, Any] | None = told(None, "handed to the process", "{extension: glb}")
+    scheduler: Text | None = told(None, "the name of a scheduler (default)", "default")
+    queue: Text | None = told(None, "the scheduler's queue; sent only when set", "gpu")
+    time_limit: Period | None = told(None, "the longest run; sent only when set", "30m")
+
+
+class RuleKeys(JobKeys):
+    """What to do with the files that match."""
+
+    name: Text | None = told(None, "unique in its folder (made from the process)", "step-to-glb")
+    match: Match = Field(
+        description="a pattern, a list of patterns, or a mapping of conditions",
+        json_schema_extra={"shown": '"*.{step,stp}"'},
+    )
+    jobs: list[JobKeys] | None = told(
+        None, "several jobs for one file", "[{process: convert_file}, {process: generate_metadata}]"
+    )
+    priority: Whole = told(0, "higher goes first")
+    max_in_flight: Count | None = told(None, "jobs of this rule under way at once", "4")
+    retries: Natural = told(2, "how often a failed job is tried again")
+    retry_after: Duration = told(30.0, "the wait before the first retry; it grows", "30s")
+    receipt: Flag = told(default=False, meaning="write <output>.json beside each output")
+    deliver: Text | None = told(
+        None, "a path template below the output folder", '"{parent}/{stem}.{ext}"'
+    )
+    on_conflict: Literal["own", "replace", "rename", "skip", "fail"] = told(
+        "own",
+        "when something else stands under the final name: own | replace | rename | skip | fail",
+    )
+    on_repeat: Literal["again", "skip", "version"] = told(
+        "again", "when an unchanged file comes again: again | skip | version"
+    )
+    wait_for_parts: Duration = told(60.0, "how long to wait for referenced files", "60s")
+    missing: Literal["fail", "warn"] = told(
+        "fail", "when referenced files do not come: fail | warn"
+    )
+
+
+class FolderKeys(_Keys):
+    """One watched folder."""
+
+    name: Text | None = told(None, "unique (the input's last component)", "cad")
+    input: Text = told(..., "where files are dropped", "./drop/cad")
+    output: Text = told(..., "where outputs appear", "./ready/cad")
+    done: Text = told("keep", "where delivered sources go: a folder, `keep` or `delete`")
+    failed: Text | None = told(
+        None, "where failed sources go (<input>/../failed/<name>)", "./failed/cad"
+    )
+    watch: Literal["auto", "native", "polling"] = told(
+        "auto", "how changes are noticed: auto | native | polling"
+    )
+    scan_every: Period = told(60.0, "the safety net under the watch", "60s")
+    settle: Duration = told(1.0, "quiet time before a file counts as complete", "1s")
+    recursive: Flag = told(default=True, meaning="look into sub-folders")
+    ignore: Texts = told([], "patterns to leave alone, besides the built-in ones", '["*.bak"]')
+    max_in_flight: Count | None = told(None, "jobs of this folder under way at once", "16")
+    rules: list[RuleKeys] = Field(
+        min_length=1, description="in order; the first that matches takes the file"
+    )
+
+
+class SchedulerKeys(_Keys):
+    """Where jobs run."""
+
+    url: Text = told("embedded", "`embedded`, or the http(s) address of a Pixyz Scheduler")
+    token: Token | None = told(None, "the scheduler's access token", "${PIXYZ_TOKEN:-}")
+    token_file: Text | None = told(None, "a file that holds the token", "./token")
+    max_in_flight: Count = told(32, "jobs submitted and not finished")
+    poll_every: Period = told(1.0, "the fastest poll; long jobs are asked less often", "1s")
+    timeout: Period = told(30.0, "of one request", "30s")
+    workers: Workers = told(0, "embedded only: worker processes, auto is one a core", "auto")
+    processes: Text | None = told(
+        None, "embedded only: a folder of your own process scripts", "./processes"
+    )
+
+
+class HttpKeys(_Keys):
+    """The page, health and metrics."""
+
+    listen: Text = told("127.0.0.1:9410", "address and port")
+    token_file: Text | None = told(
+        None, "a file that holds the page's token; a must off loopback", "./page-token"
+    )
+
+
+class LogKeys(_Keys):
+    """The daemon's log."""
+
+    level: Literal["debug", "info", "warning", "error"] = told(
+        "info", "debug | info | warning | error"
+    )
+    format: Literal["auto", "json", "console"] = told(
+        "auto", "auto: coloured on a terminal, JSON lines elsewhere | json | console"
+    )
+
+
+class FileKeys(_Keys):
+    """The whole file."""
+
+    state: Text = told("./var", "where the ledger, staging and embedded jobs live; a local disk")
+    ledger: Text = told("sqlite", "where the record of all files is kept")
+    keep_history: Period = told(90 * 86400.0, "how long finished files are remembered", "90d")
+    scheduler: SchedulerKeys = Field(
+        default_factory=SchedulerKeys, description="where jobs run: the one named `default`"
+    )
+    schedulers: dict[str, SchedulerKeys] = told({}, "more schedulers, by name")
+    http: Annotated[HttpKeys | None, BeforeValidator(_off)] = Field(
+        default_factory=HttpKeys, description="page, health and metrics, or `off`"
+    )
+    log: LogKeys = Field(default_factory=LogKeys, description="the daemon's log")
+    folders: list[FolderKeys] = Field(min_length=1, description="the watched folders")
+
+
+# known words of later versions, refused by name so that nobody waits for their effect
+LATER = frozenset(
+    "notify command bundle root_file done_file allow when then status_file".split()  # noqa: SIM905  (reads better)
+)
