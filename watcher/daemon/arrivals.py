@@ -6,7 +6,7 @@ Imports ``core`` and ``books``. Invariant: one live record a path; duplicate eve
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 from watcher.core.effects import Done, Identify, Result, Return, Wrong
@@ -22,27 +22,13 @@ from watcher.core.lifecycle import (
 )
 from watcher.core.model import Asset, FileRecord, FileState, Work
 from watcher.core.ports import Lane
+from watcher.core.rules import choose
 from watcher.core.settings import Rule
 from watcher.daemon.active import done_with
 from watcher.daemon.books import Books
+from watcher.daemon.sightings import Absent, Arrival
 
 REPLACED = "replaced by new content"
-
-
-@dataclass(frozen=True, slots=True)
-class Arrived:
-    """The intake hands over a settled asset and the rule that takes it."""
-
-    asset: Asset
-    rule: str
-
-
-@dataclass(frozen=True, slots=True)
-class Gone:
-    """A complete scan of an online folder did not find these paths of live records."""
-
-    folder: str
-    paths: tuple[str, ...]
 
 
 class Arrivals:
@@ -50,11 +36,11 @@ class Arrivals:
 
     def __init__(self, books: Books) -> None:
         self._books = books
-        self._comparing: dict[int, Arrived] = {}
+        self._comparing: dict[int, Arrival] = {}
 
-    def take(self, arrived: Sequence[Arrived]) -> None:
+    def take(self, arrived: Sequence[Arrival]) -> None:
         """Settled assets: of two words on one path in a batch, the later counts."""
-        by_folder: dict[str, dict[str, Arrived]] = {}
+        by_folder: dict[str, dict[str, Arrival]] = {}
         for one in arrived:
             by_folder.setdefault(one.asset.folder, {})[one.asset.path] = one
         ledger = self._books.ledger
@@ -65,8 +51,8 @@ class Arrivals:
             for path, one in paths.items():
                 self._take(one, live.get(path), previous.get(path, 0))
 
-    def _take(self, one: Arrived, record: FileRecord | None, previous: int) -> None:
-        rule = self._books.rule(one.asset.folder, one.rule)
+    def _take(self, one: Arrival, record: FileRecord | None, previous: int) -> None:
+        rule = self._rule(one.asset)
         kind = verdict(record, one.asset)
         if rule is None or kind is Verdict.SAME:
             return
@@ -84,12 +70,19 @@ class Arrivals:
         else:
             self._renewed(work, one)
 
-    def _renewed(self, work: Work, one: Arrived) -> None:
+    def _rule(self, asset: Asset) -> Rule | None:
+        folder = self._books.folder(asset.folder)
+        rule = folder and choose(folder, asset.path, asset.print.size)
+        return rule if isinstance(rule, Rule) else None
+
+    def _renewed(self, work: Work, one: Arrival) -> None:
         """New content under a known path: start over, or begin the next arrival."""
-        rule = self._books.rule(one.asset.folder, one.rule)
-        if work.file.state in UNFINISHED and one.rule == work.file.rule:
+        rule = self._rule(one.asset)
+        if rule is None:
+            return
+        if work.file.state in UNFINISHED and rule.name == work.file.rule:
             self._restarted(restart(work, one.asset, self._books.clock.now(), why=REPLACED))
-        elif rule is not None:
+        else:
             step = Step(work)
             self._retire(step)
             self._books.take(step)
@@ -108,7 +101,7 @@ class Arrivals:
         else:
             step.save_file(now, "superseded", REPLACED, **final)
 
-    def _accept(self, one: Arrived, rule: Rule, previous: int) -> None:
+    def _accept(self, one: Arrival, rule: Rule, previous: int) -> None:
         books, asset = self._books, one.asset
         tolerated = rule.missing == "warn" or asset.cut
         names = ", ".join(asset.missing)
@@ -162,7 +155,7 @@ class Arrivals:
         else:
             self._renewed(work, one)
 
-    def gone(self, gone: Gone) -> None:
+    def gone(self, gone: Absent) -> None:
         """Coming back will be a new arrival; what is in work finds out by itself."""
         books = self._books
         for record in books.ledger.live(gone.folder, list(gone.paths)).values():

@@ -29,9 +29,10 @@ from watcher.core.lifecycle import UNFINISHED, FileEvent, Step, all_staged, reco
 from watcher.core.model import FileState, JobState, Phase, Work
 from watcher.core.ports import Clock, Ledger
 from watcher.core.settings import Settings
-from watcher.daemon.arrivals import Arrivals, Arrived, Gone
+from watcher.daemon.arrivals import Arrivals
 from watcher.daemon.books import Books, Outside
 from watcher.daemon.polls import Polls
+from watcher.daemon.sightings import Absent, Arrival
 from watcher.daemon.starts import OUTPUT_TROUBLE, Starts
 from watcher.errors import LedgerUnusable, Unreachable, WatcherError
 
@@ -68,7 +69,7 @@ class Engine:
             Told: self._on_told,
             Silent: self._on_silent,
             Hint: self._on_hint,
-            Gone: self._arrivals.gone,
+            Absent: self._arrivals.gone,
             Stop: self._on_stop,
         }
 
@@ -127,9 +128,9 @@ class Engine:
         """One turn; waits at most ``longest`` seconds for a first message."""
         messages = self._drain(self._patience(longest))
         self.beat = self.books.clock.monotonic()
-        arrived = [one for one in messages if isinstance(one, Arrived)]
+        arrived = [one for one in messages if isinstance(one, Arrival)]
         for message in messages:
-            if not isinstance(message, Arrived):
+            if not isinstance(message, Arrival):
                 self._handlers[type(message)](message)
         if arrived:
             self.books.commit()

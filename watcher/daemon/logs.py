@@ -1,0 +1,137 @@
+"""Logs: structlog set up once a process, the names of events, the redaction of secrets.
+
+Imports structlog and ``core``. Invariant: no secret of the settings leaves through a log
+line; every recorded transition is one line, named by the state it leads to.
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+from collections.abc import Iterable, Sequence
+from typing import Any, Literal, TextIO
+
+import structlog
+from structlog.typing import EventDict, FilteringBoundLogger, Processor, WrappedLogger
+
+from watcher.core.model import FileState, printable
+from watcher.core.ports import Change, NewFile, SaveFile, SaveJob
+from watcher.core.settings import Secret, Settings
+
+EVENTS = {
+    "daemon.started": "the daemon watches",
+    "daemon.stopping": "it begins nothing new and ends what is in hand",
+    "daemon.stopped": "it ended",
+    "file.<state>": "a file came to this state",
+    "file.note": "something was recorded of a file without a new state",
+    "job.<state>": "a job came to this state",
+    "job.note": "something was recorded of a job without a new state",
+    "file.refused": "a path that a rule would take cannot be taken",
+    "root.online": "an input folder is there and watched",
+    "root.offline": "an input folder is gone; it is looked for again and again",
+    "scan.done": "a scan of an input folder ended",
+    "trouble": "the ledger or a scheduler does not do its part; everything waits for it",
+    "fault": "an error of our own program; what it happened to is tried again or failed",
+}
+
+
+def secrets_of(settings: Settings) -> list[Secret]:
+    """Every secret that the settings hold."""
+    held = [one.token for one in settings.schedulers.values()]
+    held.append(settings.http.token if settings.http else None)
+    return [secret for secret in held if secret is not None]
+
+
+def configure(
+    *,
+    level: str = "info",
+    form: Literal["auto", "json", "console"] = "auto",
+    secrets: Iterable[Secret] = (),
+    stream: TextIO | None = None,
+) -> FilteringBoundLogger:
+    """Set logging up, and give the logger.
+
+    ``auto`` is coloured on a terminal and JSON lines elsewhere.
+    """
+    out = stream or sys.stdout
+    words = [secret.reveal() for secret in secrets if secret.reveal()]
+    people = form == "console" or (form == "auto" and out.isatty())
+    last: Processor = (
+        structlog.dev.ConsoleRenderer(colors=out.isatty())
+        if people
+        else structlog.processors.JSONRenderer()
+    )
+    stamp = structlog.processors.TimeStamper(fmt="%H:%M:%S" if people else "iso", utc=not people)
+    structlog.configure(
+        processors=[
+            structlog.processors.add_log_level,
+            stamp,
+            structlog.processors.format_exc_info,
+            _redactor(words),
+            last,
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(level),
+        logger_factory=structlog.PrintLoggerFactory(out),
+        cache_logger_on_first_use=False,
+    )
+    logging.getLogger("watchdog").setLevel(logging.ERROR)
+    logger: FilteringBoundLogger = structlog.get_logger()
+    return logger
+
+
+def _redactor(words: Sequence[str]) -> Processor:
+    def redact(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
+        return {key: _clean(value, words) for key, value in event.items()}
+
+    return redact
+
+
+def _clean(value: Any, words: Sequence[str]) -> Any:
+    if not isinstance(value, str):
+        return value
+    for word in words:
+        value = value.replace(word, "***")
+    return printable(value) if "\n" not in value or value.count("\n") == 0 else value
+
+
+def tell(log: FilteringBoundLogger, changes: Sequence[Change], paths: dict[int, str]) -> None:
+    """One line for each recorded change. ``paths`` knows the files of jobs, by file id."""
+    for change in changes:
+        if isinstance(change, NewFile):
+            file = change.file
+            log.info("file.accepted", folder=file.folder, file=file.path, rule=file.rule)
+            for text in file.warnings:
+                log.warning("file.note", folder=file.folder, file=file.path, note=text)
+        elif isinstance(change, SaveFile):
+            _tell_file(log, change)
+        elif isinstance(change, SaveJob):
+            _tell_job(log, change, paths)
+
+
+def _tell_file(log: FilteringBoundLogger, change: SaveFile) -> None:
+    file, before = change.after, change.before
+    fields = {"folder": file.folder, "file": file.path, **_notes(change)}
+    if file.state is before.state:
+        log.info("file.note", **fields) if change.notes else None
+    elif file.state in (FileState.FAILED, FileState.HELD):
+        log.warning("file." + file.state, **{**fields, "reason": file.reason})
+    else:
+        log.info("file." + file.state, **fields)
+
+
+def _tell_job(log: FilteringBoundLogger, change: SaveJob, paths: dict[int, str]) -> None:
+    job, before = change.after, change.before
+    fields = {"file": paths.get(job.file_id, ""), "job": job.label, **_notes(change)}
+    if job.remote:
+        fields["id"] = job.remote
+    if job.state is before.state and job.key == before.key:
+        log.debug("job.note", **fields)
+    elif job.error and job.state in ("failed", "waiting"):
+        log.warning("job." + job.state, **{**fields, "reason": job.error})
+    else:
+        log.info("job." + job.state, **fields)
+
+
+def _notes(change: SaveFile | SaveJob) -> dict[str, str]:
+    text = "; ".join(note.text for note in change.notes if note.text)
+    return {"note": text} if text else {}

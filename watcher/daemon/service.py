@@ -1,0 +1,260 @@
+"""Builds the daemon from its parts, runs it, and stops it in a known order.
+
+Imports everything below; the only place, beside the command line, that picks implementations.
+Invariant: one daemon a state folder; stopping ends intake, then the effects in hand, then the
+ledger.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import signal
+import time
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO
+
+from structlog.typing import FilteringBoundLogger
+
+from watcher.adapters.clock import SystemClock
+from watcher.adapters.files import LocalFiles
+from watcher.adapters.ledger import open_ledger
+from watcher.core.ports import Backend, Change, Ledger, NewFile, SaveFile
+from watcher.core.settings import SchedulerSettings, Settings
+from watcher.daemon import logs
+from watcher.daemon.books import Outside
+from watcher.daemon.effects import World
+from watcher.daemon.engine import Engine, Hint, Stop
+from watcher.daemon.hands import Hands
+from watcher.daemon.intake import Intake
+from watcher.daemon.sightings import (
+    Absent,
+    Arrival,
+    Fault,
+    Refusal,
+    RootState,
+    ScanDone,
+    Sighting,
+)
+from watcher.embedded.scheduler import EmbeddedOptions, EmbeddedScheduler
+from watcher.errors import ConfigError, StateTaken, WatcherError
+
+QUIET = 0.3  # seconds without anything to do after which ``run --once`` ends
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """How a run ended: counts of files of this run, what is left, and who could not be reached."""
+
+    delivered: int
+    failed: int
+    left: int
+    unreachable: str = ""
+
+
+def lock_state(state: Path) -> IO[str]:
+    """Own a state folder for as long as the returned file stays open.
+
+    Raises:
+        StateTaken: another daemon owns it, or it cannot be made.
+    """
+    try:
+        state.mkdir(parents=True, exist_ok=True, mode=0o750)
+        held = (state / "lock").open("a+")
+    except OSError as error:
+        raise StateTaken(
+            f"the state folder cannot be used: {error.strerror}", where=str(state)
+        ) from error
+    try:
+        fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        held.seek(0)
+        owner = held.read().strip() or "unknown"
+        held.close()
+        raise StateTaken(
+            f"another watcher (process {owner}) uses this state folder",
+            where=str(state),
+            fix="stop it, or give this one a state of its own",
+        ) from None
+    held.truncate(0)
+    held.write(str(os.getpid()))
+    held.flush()
+    return held
+
+
+def build_backend(scheduler: SchedulerSettings, state: Path) -> Backend:
+    """The scheduler that the settings name.
+
+    Raises:
+        ConfigError: its kind is not known.
+        StateTaken: another process owns the embedded scheduler's folder.
+    """
+    if scheduler.url != "embedded":
+        raise ConfigError((f"scheduler {scheduler.name}: no adapter for {scheduler.url}",))
+    own = state if scheduler.name == "default" else state / "schedulers" / scheduler.name
+    return EmbeddedScheduler(
+        EmbeddedOptions(state=own, workers=scheduler.workers, processes=scheduler.processes)
+    )
+
+
+class Service:
+    """One daemon: built, run once, closed."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        log: FilteringBoundLogger,
+        *,
+        listener: Callable[[Sequence[Change]], None] | None = None,
+    ) -> None:
+        self.settings = settings
+        self.log = log
+        self._listener = listener
+        self._paths: dict[int, str] = {}
+        self._signals = 0
+        self._lock = lock_state(settings.state)
+        self._make_folders()
+        self.ledger: Ledger = open_ledger(settings.state, read_only=False)
+        self.files = LocalFiles()
+        self.clock = SystemClock()
+        self.backends = {
+            name: build_backend(one, settings.state) for name, one in settings.schedulers.items()
+        }
+        self.engine = Engine(settings, self.ledger, self.clock, self._outside())
+        self.hands = Hands(World(settings, self.backends, self.files), self.engine.post, log)
+        self.intake = Intake(
+            settings.folders, self.files, self.ledger, clock=self.clock, deliver=self._sighted
+        )
+        for name, backend in self.backends.items():
+            backend.listen(lambda remote, name=name: self.engine.post(Hint(name, remote)))
+
+    def _make_folders(self) -> None:
+        """Make the folders that we write into; an input is its users' and is waited for."""
+        for folder in self.settings.folders:
+            for path in (folder.output, folder.failed, folder.done):
+                if isinstance(path, Path):
+                    with suppress(OSError):
+                        path.mkdir(parents=True, exist_ok=True)
+
+    def _outside(self) -> Outside:
+        return Outside(
+            perform=lambda effect: self.hands.perform(effect),
+            poll=lambda name, remotes: self.hands.poll(name, remotes),
+            look=lambda folder, path: self.intake.nudge(folder, path),
+            changed=self._changed,
+            trouble=self._trouble,
+        )
+
+    # ------------------------------------------------------------ what is told
+    def _changed(self, changes: Sequence[Change]) -> None:
+        for change in changes:
+            if isinstance(change, NewFile | SaveFile):
+                file = change.file if isinstance(change, NewFile) else change.after
+                self._paths[file.id] = file.path
+        logs.tell(self.log, changes, self._paths)
+        for change in changes:
+            if isinstance(change, SaveFile) and change.after.disposed:
+                self._paths.pop(change.after.id, None)
+        if self._listener is not None:
+            self._listener(changes)
+
+    def _trouble(self, where: str, error: WatcherError) -> None:
+        self.log.error("trouble", where=where, reason=str(error))
+
+    def _sighted(self, sightings: Sequence[Sighting]) -> None:
+        for one in sightings:
+            if isinstance(one, Arrival | Absent):
+                self.engine.post(one)
+            else:
+                self._tell(one)
+
+    def _tell(self, one: RootState | ScanDone | Refusal | Fault) -> None:
+        if isinstance(one, RootState):
+            if one.online:
+                how = "native" if one.native else "polling"
+                self.log.info("root.online", folder=one.folder, watch=how, note=one.reason)
+            else:
+                self.log.error("root.offline", folder=one.folder, reason=one.reason)
+        elif isinstance(one, ScanDone):
+            self.log.debug(
+                "scan.done", folder=one.folder, files=one.files, seconds=round(one.seconds, 3)
+            )
+        else:
+            event = "file.refused" if isinstance(one, Refusal) else "fault"
+            self.log.warning(event, folder=one.folder, file=one.path, reason=one.reason)
+
+    # ------------------------------------------------------------ running
+    def run(self) -> Ended:
+        """Until a signal has drained it."""
+        return self._run(lambda: False)
+
+    def run_once(self, timeout: float) -> Ended:
+        """Until all that is there is handled, or a scheduler stays unreachable for ``timeout``."""
+        quiet_since = 0.0
+
+        def over() -> bool:
+            nonlocal quiet_since
+            if any(since >= timeout for since, _ in self.engine.unreachable().values()):
+                return True
+            if not (self.intake.idle() and self.engine.idle()):
+                quiet_since = 0.0
+                return False
+            quiet_since = quiet_since or time.monotonic()
+            return time.monotonic() - quiet_since >= QUIET
+
+        return self._run(over)
+
+    def _run(self, until: Callable[[], bool]) -> Ended:
+        self.log.info(
+            "daemon.started",
+            config=str(self.settings.source),
+            folders=[folder.name for folder in self.settings.folders],
+        )
+        self.engine.recover()
+        self.intake.start()
+        try:
+            self.engine.run(until)
+        finally:
+            ended = self._ended()
+            self.close()
+        self.log.info("daemon.stopped", delivered=ended.delivered, failed=ended.failed)
+        return ended
+
+    def _ended(self) -> Ended:
+        books = self.engine.books
+        unreachable = "; ".join(
+            f"scheduler {name}: {reason}" for name, (_, reason) in self.engine.unreachable().items()
+        )
+        left = len(books.lanes) + sum(
+            work.file.state != "delivered" for work in books.active.works.values()
+        )
+        return Ended(books.tally.delivered, books.tally.failed, left, unreachable)
+
+    def stop(self) -> None:
+        """Drain: begin nothing new, end what is in hand."""
+        self.log.info("daemon.stopping")
+        self.engine.post(Stop())
+
+    def close(self) -> None:
+        """Stop in order: intake, effects, schedulers, ledger, lock."""
+        self.intake.stop()
+        self.hands.close()
+        for backend in self.backends.values():
+            backend.close()
+        self.ledger.close()
+        self._lock.close()
+
+    def handle_signals(self) -> None:
+        """SIGTERM and SIGINT drain; a second one ends at once (recovery takes it up)."""
+
+        def on_signal(number: int, _: object) -> None:
+            self._signals += 1
+            if self._signals > 1:
+                os._exit(128 + number)
+            self.stop()
+
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, on_signal)
