@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 import os
+import sys
 import threading
 import warnings
 from collections.abc import Callable
@@ -105,8 +106,10 @@ class Observe:
             self.remove(folder.name)
             if folder.watch == "polling":
                 return Watching(native=False)
-            reason = self._objection(folder)
-            return Watching(native=False, reason=reason) if reason else self._arm(folder)
+            room = self._room()
+            folders = count_folders(folder.input, enough=room + 1) if folder.recursive else 1
+            reason = self._objection(folder, fits=folders <= room)
+            return Watching(native=False, reason=reason) if reason else self._arm(folder, folders)
 
     def remove(self, name: str) -> None:
         """Stop watching a root; fine when it is not watched."""
@@ -115,33 +118,35 @@ class Observe:
             if armed is not None and self._observer is not None:
                 self._unschedule(self._observer, armed.watch)
 
-    def deaf(self) -> tuple[str, ...]:
-        """The folders whose native watch no longer hears: ``add`` them again, then scan."""
+    def hears(self, name: str) -> bool:
+        """Whether a watch is what ``add`` made it; if not, ``add`` the folder again, then scan."""
         with self._lock:
-            if self._armed and not self._threads_alive():
-                names = tuple(self._armed)
-                self._armed.clear()
+            armed = self._armed.get(name)
+            if armed is None:
+                return True
+            if not self._threads_alive():
                 self._end()
-                return names
-            return tuple(name for name, armed in self._armed.items() if not self._hears(armed))
+            return self._hears(armed)
 
     # ------------------------------------------------------------ arming
-    def _objection(self, folder: Folder) -> str:
+    def _room(self) -> int:
+        """How many more folders may be watched."""
+        taken = sum(armed.folders for armed in self._armed.values())
+        limit = self._limit if self._limit is not None else sys.maxsize
+        return max(0, int(limit * SHARE) - taken)
+
+    def _objection(self, folder: Folder, *, fits: bool) -> str:
         kind = file_system(folder.input)
         if folder.watch == "auto" and is_remote(kind):
             return f"{kind} does not report what other machines write"
-        if self._limit is None:
-            return ""
-        taken = sum(armed.folders for armed in self._armed.values())
-        room = int(self._limit * SHARE) - taken
-        if room > 0 and count_folders(folder.input, enough=room + 1) <= room:
+        if fits:
             return ""
         return (
             f"more folders than inotify watches (limit {self._limit}): "
             "raise it with sysctl fs.inotify.max_user_watches=1048576"
         )
 
-    def _arm(self, folder: Folder) -> Watching:
+    def _arm(self, folder: Folder, folders: int) -> Watching:
         try:
             identity = _identity(folder.input)
             observer = self._running()
@@ -153,7 +158,6 @@ class Observe:
             )
         except OSError as error:
             return Watching(native=False, reason=_why(error))
-        folders = count_folders(folder.input, enough=self._limit or 1) if folder.recursive else 1
         self._armed[folder.name] = _Armed(folder, watch, identity, folders)
         return Watching(native=True)
 

@@ -1,0 +1,238 @@
+"""From "something happened" to a settled asset, for all folders.
+
+Imports ``core``, the observe adapter and its neighbours. Invariant: hints, scans and the files
+found at start take one road, through ``judge``; nothing is remembered here that a scan would not
+find again.
+"""
+
+from __future__ import annotations
+
+import queue
+import threading
+from collections import Counter
+from collections.abc import Callable, Sequence
+
+from watcher.adapters.observe import Look, Observe
+from watcher.core import assets, rules
+from watcher.core.model import Asset
+from watcher.core.ports import Clock, Files, Ledger
+from watcher.core.settings import Folder, Rule
+from watcher.core.settle import Again, Gone, Hint, judge
+from watcher.daemon.assembly import Assembly
+from watcher.daemon.candidates import Candidates, Key, Pending
+from watcher.daemon.scan import Found, Scan, Sources
+from watcher.daemon.sightings import Arrival, Fault, Refusal, Sighting
+from watcher.errors import FileError, FolderOffline
+
+BATCH = 512  # candidates looked at, or hints taken, in one go
+ROOM = 100_000  # candidates at which scans wait
+TICK = 0.5
+
+Deliver = Callable[[Sequence[Sighting]], None]
+
+
+class Intake:
+    """Watches, scans and settles.
+
+    Args:
+        folders: what to watch.
+        files: the file system.
+        ledger: asked what is known.
+        clock: its monotonic side decides.
+        deliver: gets every sighting, in batches, from any thread but one call at a time.
+    """
+
+    def __init__(
+        self,
+        folders: Sequence[Folder],
+        files: Files,
+        ledger: Ledger,
+        *,
+        clock: Clock,
+        deliver: Deliver,
+    ) -> None:
+        self._folders = {folder.name: folder for folder in folders}
+        self._files = files
+        self._clock = clock
+        self._receiver = deliver
+        self._delivering = threading.Lock()
+        self._inbox: queue.Queue[Look | Found | None] = queue.Queue()
+        self._candidates = Candidates()
+        self._silent: Counter[str] = Counter()
+        self._told: set[Key] = set()
+        self._stopping = threading.Event()
+        self._busy = False
+        self._observe = Observe(self._inbox.put)
+        self._assembly = Assembly(files, clock, self._deliver, self._unsettled)
+        sources = Sources(files, ledger, clock, self._observe)
+        self._scans = {
+            folder.name: Scan(folder, sources, self._found, self._deliver, self._unannounced)
+            for folder in folders
+        }
+        self._thread = threading.Thread(target=self._run, name="watcher-intake", daemon=True)
+
+    def start(self) -> None:
+        """Watch first, then scan."""
+        self._observe.start()
+        self._assembly.start()
+        self._thread.start()
+        for scan in self._scans.values():
+            scan.start()
+
+    def stop(self) -> None:
+        """End all threads; nothing is lost, the next start scans."""
+        self._stopping.set()
+        for scan in self._scans.values():
+            scan.stop()
+        self._observe.stop()
+        self._inbox.put(None)
+        if self._thread.ident is not None:
+            self._thread.join(timeout=10)
+        self._assembly.stop()
+
+    def alive(self) -> bool:
+        """Whether every thread of intake runs; False is a fault that only a restart mends."""
+        threads = [self._assembly.alive(), *(scan.alive() for scan in self._scans.values())]
+        return self._thread.is_alive() and all(threads)
+
+    def nudge(self, folder: str, path: str) -> None:
+        """Look at one path now, known or not."""
+        self._inbox.put(Look(folder, path, Hint.CLOSED))
+
+    def rescan(self, folder: str = "") -> None:
+        """Scan a root now; all of them without a name."""
+        for name, scan in self._scans.items():
+            if folder in ("", name):
+                scan.ask()
+
+    def idle(self, folder: str = "") -> bool:
+        """Whether nothing is in the air: no hint, candidate, waiting asset or scan, and every
+        online root (or this one) was scanned completely once. Offline roots do not count."""
+        return self._quiet(folder) and self._quiet(folder)
+
+    def __len__(self) -> int:
+        """How many files are settling."""
+        return len(self._candidates)
+
+    def _quiet(self, folder: str) -> bool:
+        if not all(scan.idle() for name, scan in self._scans.items() if folder in ("", name)):
+            return False
+        if self._inbox.unfinished_tasks or self._busy:
+            return False
+        settling = folder in self._candidates.folders() if folder else len(self._candidates) > 0
+        return not settling and not self._assembly.busy(folder)
+
+    # ------------------------------------------------------------ what others hand in
+    def _deliver(self, sightings: Sequence[Sighting]) -> None:
+        with self._delivering:
+            self._receiver(sightings)
+
+    def _unsettled(self, key: Key) -> None:
+        self._inbox.put(Look(*key, Hint.SCAN))
+
+    def _unannounced(self, folder: str) -> int:
+        return self._silent.pop(folder, 0)
+
+    def _found(self, found: Found) -> None:
+        """Take what a scan found; the scan waits while there is no room."""
+        while len(self._candidates) > ROOM and not self._stopping.wait(TICK / 10):
+            pass
+        self._inbox.put(found)
+
+    # ------------------------------------------------------------ loop
+    def _run(self) -> None:
+        while not self._stopping.is_set():
+            self._receive()
+            self._busy = True
+            due = self._candidates.due(self._clock.monotonic(), BATCH)
+            batch = [told for key, pending in due if (told := self._guarded(key, pending))]
+            if batch:
+                self._hand_over(batch)
+            self._busy = False
+
+    def _hand_over(self, batch: list[Sighting]) -> None:
+        try:
+            self._deliver(batch)
+        except Exception:  # noqa: BLE001  (the receiver's fault; a scan brings the files again)
+            self.rescan()
+
+    def _receive(self) -> None:
+        """Take hints, or wait for one until the next look is due."""
+        at = self._candidates.next_at()
+        wait = TICK if at is None else max(0.0, min(TICK, at - self._clock.monotonic()))
+        for _ in range(BATCH):
+            try:
+                news = self._inbox.get(timeout=wait) if wait else self._inbox.get_nowait()
+            except queue.Empty:
+                return
+            wait = 0.0
+            self._note(news)
+            self._inbox.task_done()
+
+    def _note(self, news: Look | Found | None) -> None:
+        now = self._clock.monotonic()
+        if isinstance(news, Found):
+            for path in news.paths:
+                key = (news.folder, path)
+                if not self._assembly.holds(key):
+                    self._candidates.hinted(key, Hint.SCAN, now=now, silent=news.silent)
+        elif news is not None and news.folder in self._folders:
+            self._looked_for(news, now)
+
+    def _looked_for(self, news: Look, now: float) -> None:
+        if news.path and rules.ignored(self._folders[news.folder], news.path) is not None:
+            return
+        key = (news.folder, news.path)
+        if news.hint is None:
+            self._scans[news.folder].ask(news.path, twice=bool(news.path))
+        else:
+            self._candidates.hinted(key, news.hint, now=now)
+        self._assembly.hinted(key)
+
+    # ------------------------------------------------------------ one candidate
+    def _guarded(self, key: Key, pending: Pending) -> Sighting | None:
+        try:
+            return self._look(key, pending)
+        except FolderOffline:
+            self._candidates.drop(key)
+            self._scans[key[0]].ask()
+        except FileError as error:
+            self._candidates.drop(key)
+            return self._refuse(key, str(error))
+        except Exception as error:  # noqa: BLE001  (one bad file must not end the thread)
+            self._candidates.drop(key)
+            return Fault(*key, f"{type(error).__name__}: {error}")
+        return None
+
+    def _look(self, key: Key, pending: Pending) -> Sighting | None:
+        folder = self._folders[key[0]]
+        verdict = judge(
+            pending.memory,
+            self._files.look(folder.input, key[1]),
+            now=self._clock.monotonic(),
+            settle=folder.settle,
+            hint=pending.hint,
+        )
+        if isinstance(verdict, Again):
+            self._candidates.again(key, verdict.candidate, verdict.at)
+            return None
+        self._candidates.drop(key)
+        if isinstance(verdict, Gone):
+            return None
+        facts = verdict.facts
+        rule = rules.choose(folder, key[1], facts.size)
+        if not isinstance(rule, Rule):
+            return None
+        self._silent[folder.name] += pending.silent
+        if assets.has_references(key[1]):
+            self._assembly.take(folder, key[1], facts, rule)
+            return None
+        return Arrival(Asset(folder.name, key[1], facts.fingerprint))
+
+    def _refuse(self, key: Key, reason: str) -> Refusal | None:
+        if key in self._told or not isinstance(
+            rules.choose(self._folders[key[0]], key[1], 0), Rule
+        ):
+            return None
+        self._told.add(key)
+        return Refusal(*key, reason)
