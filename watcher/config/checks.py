@@ -47,7 +47,7 @@ class Checking:
 
     def whole(self, path: Steps) -> bool:
         """Whether nothing faulty was taken out of a mapping."""
-        return not self.tree.follow(path)[-1].maimed
+        return not self.tree.follow(path)[-1].lost
 
     def schedulers(self) -> Iterator[tuple[str, Steps, SchedulerKeys]]:
         """All schedulers: name, path, keys."""
@@ -239,14 +239,19 @@ def _job(check: Checking, path: Steps, job: JobKeys, rule: RuleKeys) -> None:
 def _scheduler_of(
     check: Checking, path: Steps, job: JobKeys, rule: RuleKeys
 ) -> SchedulerKeys | None:
+    """The scheduler of a job; None when it is not known, or known and too faulty to ask."""
     name = job.scheduler or rule.scheduler or "default"
-    known = {known: keys for known, _, keys in check.schedulers()}
-    # a scheduler that was taken out as faulty is not unknown, and may have had any url
-    sound = check.whole(()) and check.whole(("schedulers",)) and check.whole(("scheduler",))
-    if name not in known and sound:
+    found = next(((at, keys) for known, at, keys in check.schedulers() if known == name), None)
+    if found is not None:
+        faulty = check.tree.lost | check.tree.follow(found[0])[-1].lost
+        return None if faulty & {"scheduler", "schedulers", "url", "processes"} else found[1]
+    # one that was taken out as faulty is not unknown
+    lost = check.tree.lost | check.tree.follow(("schedulers",))[-1].lost
+    if not lost & {"schedulers", name}:
         at = (*path, "scheduler") if job.scheduler else (*path[:4], "scheduler")
-        check.say(at, f"there is no scheduler {name!r}{_hint(name, known)}")
-    return known.get(name) if sound else None
+        hint = _hint(name, {known for known, _, _ in check.schedulers()})
+        check.say(at, f"there is no scheduler {name!r}{hint}")
+    return None
 
 
 def _process(check: Checking, path: Steps, name: str, scheduler: SchedulerKeys) -> None:
@@ -263,7 +268,7 @@ def _process(check: Checking, path: Steps, name: str, scheduler: SchedulerKeys) 
         check.say((*path, "process"), f"the embedded scheduler has no process {name!r}{hint}")
 
 
-def _hint(name: str, known: set[str] | dict[str, SchedulerKeys]) -> str:
+def _hint(name: str, known: set[str]) -> str:
     near = difflib.get_close_matches(name, known, n=1)
     return f"; did you mean {near[0]!r}?" if near else f"; known: {', '.join(sorted(known))}"
 

@@ -75,7 +75,11 @@ def _many(value: object) -> object:
 
 
 def _match(value: object) -> object:
-    return {"glob": value} if isinstance(value, str | list) else value
+    if isinstance(value, dict):
+        return value
+    if not isinstance(value, str | list):
+        raise ValueError("must be a pattern, a list of patterns, or a mapping of conditions")  # noqa: TRY004  (pydantic wants it)
+    return {"glob": value}
 
 
 Text = Annotated[str, BeforeValidator(_text), WithJsonSchema({"type": "string", "minLength": 1})]

@@ -40,7 +40,7 @@ class Problem:
 
 @dataclass(slots=True)
 class Tree:
-    """A value with its place. ``maimed``: a faulty child was taken out.
+    """A value with its place. ``lost`` are the steps of faulty children that were taken out.
 
     ``raw`` is a scalar as written and ``keys`` the places of a mapping's keys.
     """
@@ -49,7 +49,7 @@ class Tree:
     value: Scalar | dict[str, Tree] | list[Tree]
     raw: str = ""
     plain: bool = False
-    maimed: bool = False
+    lost: set[str | int] = field(default_factory=set)
     keys: dict[str, Place] = field(default_factory=dict)
 
     def bare(self) -> Any:
@@ -82,20 +82,27 @@ class Tree:
         return self.follow(path)[-1].place
 
 
+_TYPES: tuple[tuple[str, re.Pattern[str], list[str]], ...] = (
+    ("bool", re.compile(r"(?i:true|false|yes|no|on|off)\Z"), list("tTfFyYnNoO")),
+    ("int", re.compile(r"(?:[-+]?[0-9]+|0x[0-9a-fA-F]+|0o[0-7]+)\Z"), list("-+0123456789")),
+    (
+        "float",
+        re.compile(r"[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?\Z"),
+        list("-+.0123456789"),
+    ),
+    ("null", re.compile(r"(?:~|(?i:null)|)\Z"), ["~", "n", "N", ""]),
+    ("merge", re.compile(r"<<\Z"), ["<"]),
+)
+
+
 class _Loader(yaml.SafeLoader):
     """Composes nodes with the scalars' types of the module's docstring."""
 
-    yaml_implicit_resolvers = {}  # noqa: RUF012  (PyYAML's own way to say it)
+    yaml_implicit_resolvers = {  # noqa: RUF012  (so that PyYAML finds it)
+        first: [(PREFIX + tag, pattern) for tag, pattern, firsts in _TYPES if first in firsts]
+        for first in sorted({one for _, _, firsts in _TYPES for one in firsts})
+    }
 
-
-for _tag, _pattern, _first in (
-    ("bool", r"(?i:true|false|yes|no|on|off)", "tTfFyYnNoO"),
-    ("int", r"[-+]?[0-9]+|0x[0-9a-fA-F]+|0o[0-7]+", "-+0123456789"),
-    ("float", r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?", "-+.0123456789"),
-    ("null", r"~|(?i:null)|", ["~", "n", "N", ""]),
-    ("merge", r"<<", "<"),
-):
-    _Loader.add_implicit_resolver(PREFIX + _tag, re.compile(rf"(?:{_pattern})\Z"), list(_first))
 
 _SCALARS: dict[str, Callable[[str], Scalar]] = {
     "str": str,
@@ -108,8 +115,8 @@ _SCALARS: dict[str, Callable[[str], Scalar]] = {
 
 def scalar(text: str) -> Scalar:
     """A plain scalar's value, as the file's own would be read. Raises ``ValueError``."""
-    tag = _Loader("").resolve(yaml.ScalarNode, text, (True, False))
-    return _SCALARS.get(tag.removeprefix(PREFIX), str)(text)
+    tag = next((tag for tag, pattern, _ in _TYPES if pattern.match(text)), "str")
+    return _SCALARS.get(tag, str)(text)
 
 
 def read(text: str) -> tuple[Tree | None, list[Problem]]:
@@ -165,15 +172,15 @@ class _Reader:
             return None
         self._open.add(id(node))
         try:
-            if isinstance(node, yaml.MappingNode):
-                return self._mapping(node)
+            if isinstance(node, yaml.ScalarNode):
+                return self._scalar(node)
             if isinstance(node, yaml.SequenceNode):
                 return self._sequence(node)
-            return self._scalar(node)
+            return self._mapping(node)
         finally:
             self._open.discard(id(node))
 
-    def _scalar(self, node: yaml.Node) -> Tree | None:
+    def _scalar(self, node: yaml.ScalarNode) -> Tree | None:
         make = _SCALARS.get(node.tag.removeprefix(PREFIX))
         if make is None:
             self._say(node, f"the tag {node.tag} is not known here")
@@ -189,10 +196,10 @@ class _Reader:
         tree = Tree(_place(node.start_mark), [])
         children = [self.tree(child) for child in node.value]
         tree.value = [child for child in children if child is not None]
-        tree.maimed = len(tree.value) < len(children)
+        tree.lost = {number for number, child in enumerate(children) if child is None}
         return tree
 
-    def _mapping(self, node: yaml.MappingNode) -> Tree:
+    def _mapping(self, node: yaml.Node) -> Tree:
         tree = Tree(_place(node.start_mark), {})
         merged: list[Tree] = []
         for key, value in node.value:
@@ -221,7 +228,7 @@ class _Reader:
         tree.keys[name] = _place(key.start_mark)
         child = self.tree(value)
         if child is None:
-            tree.maimed = True
+            tree.lost.add(name)
         elif isinstance(tree.value, dict):
             tree.value[name] = child
 

@@ -71,7 +71,8 @@ def take_out(tree: Tree, path: Path) -> None:
     if len(way) == 1:
         return
     holder, child = way[-2], way[-1]
-    holder.maimed = True
+    children = dict(_children(holder))
+    holder.lost |= {step for step, one in children.items() if one is child}
     if isinstance(holder.value, dict):
         holder.value = {key: one for key, one in holder.value.items() if one is not child}
     elif isinstance(holder.value, list):
@@ -113,8 +114,8 @@ def _order(path: Path) -> list[str]:
 def _follows(tree: Tree, fault: Any) -> bool:
     """Whether a lack only follows from a fault that was told before."""
     if fault["type"] == "missing":
-        return tree.follow(fault["loc"][:-1])[-1].maimed
-    return fault["type"] == "too_short" and tree.follow(fault["loc"])[-1].maimed
+        return bool(tree.follow(fault["loc"][:-1])[-1].lost)
+    return fault["type"] == "too_short" and bool(tree.follow(fault["loc"])[-1].lost)
 
 
 def _doomed(fault: Any) -> Path:
