@@ -67,7 +67,9 @@ class Segment:
 
     def _new_file(self, change: NewFile) -> bool:
         file = change.file
-        if (file.folder, file.path) in self.released:
+        touched = not self.shapes.keys().isdisjoint((file.id, *(job.id for job in change.jobs)))
+        keyed = bool(self.rows[SAVE_JOB]) and any(job.key for job in change.jobs)
+        if touched or keyed or (file.folder, file.path) in self.released:
             return False
         self.rows[NEW_FILE].append(file_row(file))
         self.rows[NEW_JOB].extend(map(job_row, change.jobs))

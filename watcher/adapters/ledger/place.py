@@ -15,46 +15,15 @@ from watcher.errors import LedgerUnusable
 FILE = "ledger.sqlite"
 MOUNTS = Path("/proc/self/mountinfo")
 # SQLite's WAL needs shared memory and locks that work between processes; these do not promise it
-NETWORK = frozenset(
-    [
-        "9p",
-        "afs",
-        "afp",
-        "beegfs",
-        "ceph",
-        "cifs",
-        "coda",
-        "davfs",
-        "davfs2",
-        "fuse.afpfs",
-        "fuse.ceph",
-        "fuse.curlftpfs",
-        "fuse.davfs",
-        "fuse.gcsfuse",
-        "fuse.glusterfs",
-        "fuse.goofys",
-        "fuse.juicefs",
-        "fuse.rclone",
-        "fuse.s3fs",
-        "fuse.seaweedfs",
-        "fuse.smbnetfs",
-        "fuse.sshfs",
-        "glusterfs",
-        "lustre",
-        "ncpfs",
-        "nfs",
-        "nfs4",
-        "orangefs",
-        "prl_fs",
-        "pvfs2",
-        "smb2",
-        "smb3",
-        "smbfs",
-        "vboxsf",
-        "vmhgfs",
-        "fuse.vmhgfs-fuse",
-    ]
-)
+_KINDS = """
+    9p afs afp beegfs ceph cifs coda davfs davfs2 glusterfs lustre ncpfs nfs nfs4 orangefs
+    prl_fs pvfs2 smb2 smb3 smbfs vboxsf vmhgfs
+"""
+_FUSE = """
+    afpfs ceph curlftpfs davfs gcsfuse glusterfs goofys juicefs rclone s3fs seaweedfs smbnetfs
+    sshfs vmhgfs-fuse
+"""
+NETWORK = frozenset(_KINDS.split()) | {f"fuse.{kind}" for kind in _FUSE.split()}
 _OCTAL = re.compile(r"\\([0-7]{3})")
 
 
@@ -77,7 +46,7 @@ def network_mount(folder: Path, mounts: str) -> str:
 
 
 def owner(path: Path) -> str:
-    """The name of the user whom a path, or the nearest folder above that can be seen, belongs to."""
+    """The user who owns a path, or the nearest folder above it that can be seen."""
     for place in (path, *path.parents):
         try:
             uid = place.stat().st_uid

@@ -9,6 +9,7 @@ other text is ASCII (see ``rows``). Truth values are 0 and 1.
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 from sqlalchemy import (
     BigInteger,
@@ -29,6 +30,7 @@ from sqlalchemy import (
     text,
     update,
 )
+from sqlalchemy.types import TypeEngine
 
 from watcher.errors import LedgerUnusable
 
@@ -37,9 +39,7 @@ METADATA = MetaData()
 _ID = BigInteger().with_variant(Integer(), "sqlite")
 
 
-def _column(
-    name: str, kind: type[Text | BigInteger | SmallInteger | Float | LargeBinary]
-) -> Column:  # type: ignore[type-arg]  # of any kind
+def _column(name: str, kind: type[TypeEngine[Any]]) -> Column[Any]:
     return Column(name, kind, nullable=False)
 
 
