@@ -18,6 +18,7 @@ from watcher.core.ports import Placement
 from watcher.errors import (
     FileError,
     FileGone,
+    FolderOffline,
     NameTooLong,
     NotRegular,
     OutsideRoot,
@@ -84,6 +85,8 @@ def test_a_name_too_long_for_the_disk_is_told(files, roots):
         files.write(roots[1], "x" * 256, b"")
     with pytest.raises(NameTooLong):
         files.write(roots[1], "x" * 256 + "/a", b"")
+    with pytest.raises(NameTooLong):
+        files.free_name(roots[1], "x" * 256)
 
 
 def test_a_name_that_no_disk_takes_is_refused(files, roots):
@@ -275,17 +278,19 @@ def test_refused_rights_name_owner_and_mode(tmp_path):
     tell(lambda: files.look(root, "closed"))
     tell(lambda: files.open(root, "closed"))
     tell(lambda: files.look(root, "shut/a"))
+    tell(lambda: files.find(root, "", "shut/a"))
     tell(lambda: files.write(root, "new", b""))
     tell(lambda: files.identity(root / "shut"))
     print(files.look(root, "theirs").lease)
     print([found.error for found in files.walk(root)][1])
     """
     )
-    looked, opened, shut, written, root, lease, walked = run(script, tmp_path).splitlines()
+    looked, opened, shut, sought, written, root, lease, walked = run(script, tmp_path).splitlines()
     rights = "uid=0 gid=0 mode=0000; we are uid=65534 gid=65534"
     assert looked.startswith(f"closed: no permission ({rights})")
     assert opened == looked
     assert shut.startswith("shut: no permission (uid=0 gid=0 mode=0700")
+    assert sought.startswith("shut: no permission")
     assert written.startswith("new: no permission")
     assert "shut: no permission (uid=0 gid=0 mode=0700" in root
     assert lease == "unknown"
@@ -315,6 +320,16 @@ def test_a_walk_of_a_folder_that_vanishes_goes_on(files, roots):
         [("a", ""), ("b", "")],
         [("b", ""), ("a", "")],
     )
+
+
+def test_a_root_that_vanishes_ends_the_walk(files, roots):
+    (roots[0] / "a").mkdir()
+    walk = files.walk(roots[0])
+    assert next(walk).folders == ("a",)
+    (roots[0] / "a").rmdir()
+    roots[0].rmdir()
+    with pytest.raises(FolderOffline):
+        next(walk)
 
 
 def test_a_file_in_a_missing_folder_is_gone(files, roots):

@@ -26,7 +26,7 @@ from watcher.adapters.files.rename import (
     sync_folder,
 )
 from watcher.core.ports import Placement
-from watcher.errors import FileChanged, TargetExists
+from watcher.errors import Denied, FileChanged, TargetExists
 
 SHM = Path("/dev/shm")  # noqa: S108 - the one other file system that every Linux has
 KERNEL = kernel_rename()
@@ -265,6 +265,67 @@ def test_a_source_rewritten_while_it_is_copied_away_stays(files, roots, other_di
     assert (root / "a").read_bytes() == b"more than before"
 
 
+def test_a_source_replaced_before_it_is_copied_away_stays(files, roots, other_disk):
+    root = roots[0]
+    (root / "a").write_bytes(b"src")
+    expect = files.look(root, "a").fingerprint
+
+    def replaced(*_):
+        (root / "b").write_bytes(b"newer")
+        (root / "b").replace(root / "a")
+        raise OSError(errno.EXDEV, "x")
+
+    with pytest.raises(FileChanged):
+        Archivist(replaced).archive(root, "a", expect, other_disk, "a")
+    assert (root / "a").read_bytes() == b"newer"
+    assert list(other_disk.iterdir()) == []
+
+
+def test_a_source_deleted_by_somebody_after_its_copy_is_archived(files, roots, other_disk):
+    root = roots[0]
+    (root / "a").write_bytes(b"src")
+
+    def deleted(source, name, target, new):
+        KERNEL(source, name, target, new)
+        (root / "a").unlink()
+
+    expect = files.look(root, "a").fingerprint
+    Archivist(deleted).archive(root, "a", expect, other_disk, "a")
+    assert (other_disk / "a").read_bytes() == b"src"
+
+
+def test_an_archive_name_taken_during_the_copy_is_kept(files, roots, other_disk):
+    (roots[0] / "a").write_bytes(b"src")
+
+    def late(source, name, target, new):
+        if name.startswith("."):
+            (other_disk / "a").write_bytes(b"theirs")
+        KERNEL(source, name, target, new)
+
+    expect = files.look(roots[0], "a").fingerprint
+    for _ in range(2):
+        with pytest.raises(TargetExists):
+            Archivist(late).archive(roots[0], "a", expect, other_disk, "a")
+    assert (roots[0] / "a").read_bytes() == b"src"
+    assert [path.name for path in other_disk.iterdir()] == ["a"]
+
+
+def test_a_rename_that_is_not_permitted_is_denied(files, roots):
+    for root in (roots[0], roots[2]):
+        (root / "a").write_bytes(b"src")
+
+    def denied(*_):
+        raise OSError(errno.EACCES, "x")
+
+    expect = files.look(roots[0], "a").fingerprint
+    with pytest.raises(Denied):
+        Archivist(denied).archive(roots[0], "a", expect, roots[3], "a")
+    with pytest.raises(Denied):
+        Publisher(denied, 0).publish(roots[1], [Placement(roots[2] / "a", "a", 3, "")])
+    assert (roots[0] / "a").read_bytes() == b"src"
+    assert (roots[2] / "a").read_bytes() == b"src"
+
+
 @pytest.mark.parametrize("number", [errno.EINVAL, errno.ENOSYS])
 def test_a_file_system_that_cannot_rename_without_replacing_links_instead(roots, number):
     output = roots[1]
@@ -299,7 +360,11 @@ def test_where_there_are_neither_a_taken_name_is_still_kept(roots):
     with pytest.raises(FileExistsError):
         link_rename(root, "folder", root, "taken")
     rename_new(None, (root, "folder"), (root, "free"))
+    with pytest.raises(FileNotFoundError):
+        link_rename(root, "gone", root, "new")
     os.close(root)
+    with pytest.raises(OSError, match="descriptor"):
+        sync_folder(root)
     assert (roots[0] / "free").is_dir()
 
 
@@ -381,7 +446,7 @@ def test_a_full_disk_is_told_and_leaves_nothing_behind(tmp_path):
         pytest.skip("may not mount here")
     fix = "the disk is full; free some space []"
     assert done.stdout.splitlines() == [
-        f"copy: {fix}",
+        f"big: {fix}",
         f"kept: {fix}",
         f"receipt: {fix}",
         "True",

@@ -15,7 +15,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO
 
-from watcher.adapters.files.faults import fault, rights, root_fault
+from watcher.adapters.files.faults import Told, fault, rights, root_fault
 from watcher.core.model import printable
 from watcher.errors import FileError, FileGone, NotRegular, OutsideRoot
 
@@ -107,7 +107,10 @@ def step(folder: int, name: str, path: list[str]) -> int:
 
 def is_link(folder: int, name: str) -> bool:
     """Whether a symbolic link stands there."""
-    found = facts_at(folder, name)
+    try:
+        found = facts_at(folder, name)
+    except OSError:
+        return False
     return found is not None and stat.S_ISLNK(found.st_mode)
 
 
@@ -131,7 +134,8 @@ def open_file(folder: int, name: str, path: str) -> int:
     except OSError as error:
         raise _open_fault(error, folder, name, path) from error
     try:
-        prove_regular(os.fstat(fd), path)
+        with Told(path):
+            prove_regular(os.fstat(fd), path)
     except FileError:
         os.close(fd)
         raise
@@ -160,7 +164,7 @@ def _open_fault(error: OSError, folder: int, name: str, path: str) -> FileError:
 def open_stream(root: Path, path: str) -> IO[bytes]:
     """A binary stream of a regular file below ``root``."""
     names = split(path)
-    with Held(open_folder(root, names[:-1])) as folder:
+    with Held(open_folder(root, names[:-1])) as folder, Told(path):
         return os.fdopen(open_file(folder, names[-1], path), "rb")
 
 

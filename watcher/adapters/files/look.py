@@ -22,6 +22,7 @@ from watcher.adapters.files.beneath import (
     facts_at,
     open_file,
     open_folder,
+    open_root,
     prove_regular,
     split,
 )
@@ -48,7 +49,8 @@ def _probe(folder: int, name: str, path: str) -> Facts:
     try:
         fd = os.open(name, READ, dir_fd=folder)
     except BlockingIOError:
-        return _leased(folder, name, path)
+        with Told(path):
+            return _leased(folder, name, path)
     except OSError:
         fd = open_file(folder, name, path)  # again, for its words
     with Held(fd), Told(path):
@@ -115,10 +117,12 @@ def _listing(root: Path, directory: str) -> Listing:
             return _read(folder, directory)
     except FileGone:
         return Listing(directory)
-    except FolderOffline:
-        if not directory or not root.is_dir():
+    except FolderOffline as error:
+        if not directory:
             raise
-        return Listing(directory, error="its disk does not answer")
+        # a root that is gone ends the walk; a dead mount below it does not
+        os.close(open_root(root))
+        return Listing(directory, error=str(error))
     except FileError as error:
         return Listing(directory, error=str(error))
 

@@ -97,7 +97,7 @@ def stage_copy(root: Path, path: str, into: Path, name: str) -> Fetched:
     names, parts = split(path), split(name)
     with Held(open_folder(root, names[:-1])) as folder:
         source = open_file(folder, names[-1], path)
-    with Held(source), Held(_made(into, parts[:-1])) as target, Told(name):
+    with Held(source), Held(_made(into, parts[:-1])) as target, Told(path):
         try:
             with Held(os.open(parts[-1], CREATE, 0o666, dir_fd=target)) as fd:
                 size, digest = copy_all(source, fd)
