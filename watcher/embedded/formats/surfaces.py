@@ -1,0 +1,189 @@
+"""A scene as flat arrays that a renderer can take: triangles, colours, textures, dots for points.
+
+Imports ``views``; numpy, PIL and trimesh on first use. Invariant: z is up, instances are placed, a
+surface has either a texture with coordinates, a colour per vertex, or one colour.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from watcher.embedded.formats.views import guess_up, upright
+
+PLAIN = (0.62, 0.66, 0.70)
+MOST_DOTS = 20_000
+_LARGEST_TEXTURE = 2048
+_ALIKE = 0.866
+_MOST_NEIGHBOURS = 16
+
+
+@dataclass
+class Surface:
+    """Triangles of one look.
+
+    Attributes:
+        vertices: n x 3 floats.
+        faces: m x 3 integers.
+        colour: red, green, blue (sRGB, 0 to 1), for the whole or per vertex (n x 3).
+        normals: n x 3 floats to shade smoothly, or None for facets.
+        uv: n x 2 floats, None without texture.
+        texture: a PIL image, None without.
+        metallic: 0 to 1.
+        roughness: 0 to 1.
+    """
+
+    vertices: Any
+    faces: Any
+    colour: Any
+    normals: Any = None
+    uv: Any = None
+    texture: Any = None
+    metallic: float = 0.0
+    roughness: float = 0.5
+
+
+def surfaces(scene: Any, up: str) -> list[Surface]:
+    """Every placed mesh, curve and point of a trimesh scene, turned so that z is up."""
+    axis = guess_up(*scene.bounds) if up == "?" else up
+    size = float(scene.scale) or 1.0
+    found = []
+    for node in scene.graph.nodes_geometry:
+        matrix, name = scene.graph[node]
+        geometry = scene.geometry[name]
+        if len(getattr(geometry, "faces", ())):
+            found.append(_mesh(geometry, matrix, axis))
+        elif len(geometry.vertices):
+            found.append(_dots(geometry, matrix, axis, size))
+    return found
+
+
+def _place(points: Any, matrix: Any, axis: str) -> Any:
+    return upright(points @ matrix[:3, :3].T + matrix[:3, 3], axis)
+
+
+def _mesh(mesh: Any, matrix: Any, axis: str) -> Surface:
+    import numpy as np  # noqa: PLC0415 - converters come with the first job
+
+    vertices, faces = np.asarray(mesh.vertices, dtype=float), np.asarray(mesh.faces)
+    if np.linalg.det(matrix[:3, :3]) < 0:
+        faces = faces[:, ::-1]
+    surface = Surface(_place(vertices, matrix, axis), faces, PLAIN)
+    _dress(surface, mesh.visual)
+    _smooth(surface)
+    return surface
+
+
+def _dress(surface: Surface, visual: Any) -> None:
+    import numpy as np  # noqa: PLC0415 - converters come with the first job
+
+    if visual.kind == "texture":
+        _dress_material(surface, visual)
+    elif visual.kind == "vertex":
+        surface.colour = np.asarray(visual.vertex_colors)[:, :3] / 255.0
+    elif visual.kind == "face":
+        colours = np.asarray(visual.face_colors)[:, :3] / 255.0
+        surface.vertices = surface.vertices[surface.faces].reshape(-1, 3)
+        surface.colour = np.repeat(colours, 3, axis=0)
+        surface.faces = np.arange(len(surface.vertices)).reshape(-1, 3)
+
+
+def _dress_material(surface: Surface, visual: Any) -> None:
+    import numpy as np  # noqa: PLC0415 - converters come with the first job
+
+    material = visual.material
+    # PBR factors are linear in glTF; trimesh keeps them as bytes either way.
+    colour = np.asarray(material.main_color, dtype=float)[:3] / 255.0
+    surface.colour = tuple(colour.clip(0.02, 0.95))
+    surface.metallic = float(_number(material, "metallicFactor", 0.0))
+    surface.roughness = float(_number(material, "roughnessFactor", 0.5))
+    image = getattr(material, "baseColorTexture", None) or getattr(material, "image", None)
+    if image is not None and visual.uv is not None and len(visual.uv) == len(surface.vertices):
+        image = image.convert("RGB")
+        image.thumbnail((_LARGEST_TEXTURE, _LARGEST_TEXTURE))
+        surface.texture, surface.uv = image, np.asarray(visual.uv, dtype=float)[:, :2]
+
+
+def _number(material: Any, name: str, usual: float) -> float:
+    value = getattr(material, name, None)
+    return usual if value is None else value
+
+
+def _smooth(surface: Surface) -> None:
+    """Split the triangles apart, with a normal at each corner.
+
+    It is the area-weighted mean of the facets at that place that turn by less than 30 degrees from
+    the corner's own, so that hard edges stay hard and flat faces flat. Files' own normals are not
+    used: too many are missing or wrong.
+    """
+    import numpy as np  # noqa: PLC0415 - converters come with the first job
+
+    corners = surface.vertices[surface.faces]
+    flat = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
+    order, starts = _by_place(surface)
+    summed = np.empty((len(order), 3))
+    summed[order] = _mean_of_alike(np.repeat(flat, 3, axis=0)[order], starts)
+    surface.normals = _unit(summed)
+    index = surface.faces.reshape(-1)
+    surface.vertices = surface.vertices[index]
+    if surface.uv is not None:
+        surface.uv = surface.uv[index]
+    if np.ndim(surface.colour) == 2:  # noqa: PLR2004 - one colour per vertex
+        surface.colour = np.asarray(surface.colour)[index]
+    surface.faces = np.arange(len(index)).reshape(-1, 3)
+
+
+def _mean_of_alike(flat: Any, starts: Any) -> Any:
+    """Per corner, the sum of the facet normals of its place that point nearly its own way."""
+    import numpy as np  # noqa: PLC0415 - converters come with the first job
+
+    counts = np.diff([*starts, len(flat)])
+    size, first = np.repeat(counts, counts), np.repeat(starts, counts)
+    at = np.arange(len(flat)) - first
+    unit = _unit(flat)
+    summed = flat.copy()
+    for step in range(1, min(int(counts.max()), _MOST_NEIGHBOURS)):
+        partner = first + (at + step) % size
+        alike = (step < size) & ((unit * unit[partner]).sum(axis=1) > _ALIKE)
+        summed += np.where(alike[:, None], flat[partner], 0.0)
+    return summed
+
+
+def _unit(vectors: Any) -> Any:
+    import numpy as np  # noqa: PLC0415 - converters come with the first job
+
+    length = np.linalg.norm(vectors, axis=1, keepdims=True)
+    return vectors / np.where(length > 0, length, 1.0)
+
+
+def _by_place(surface: Surface) -> tuple[Any, Any]:
+    """The corners sorted so that those at one place stand together, and where each place starts."""
+    import numpy as np  # noqa: PLC0415 - converters come with the first job
+
+    points = np.ascontiguousarray(surface.vertices[surface.faces].reshape(-1, 3).astype("f4") + 0.0)
+    keys = points.view(np.dtype((np.void, 12))).ravel()
+    order = np.argsort(keys, kind="stable")
+    ordered = keys[order]
+    starts = np.flatnonzero(np.concatenate([[True], ordered[1:] != ordered[:-1]]))
+    return order, starts
+
+
+def _dots(geometry: Any, matrix: Any, axis: str, size: float) -> Surface:
+    """Points (and the points of curves) as small balls, fewer and smaller when many."""
+    import numpy as np  # noqa: PLC0415 - converters come with the first job
+    import trimesh  # noqa: PLC0415 - likewise
+
+    points = _place(np.asarray(geometry.vertices, dtype=float), matrix, axis)
+    step = max(1, len(points) // MOST_DOTS)
+    colours = np.asarray(getattr(geometry, "colors", ()))
+    points = points[::step]
+    radius = size * min(max(0.35 / max(len(points), 1) ** 0.5, 0.0025), 0.03)
+    level = 2 if len(points) < 500 else 0  # noqa: PLR2004 - few dots are seen as balls
+    ball = trimesh.creation.icosphere(subdivisions=level, radius=radius)
+    each = len(ball.vertices)
+    vertices = (points[:, None, :] + ball.vertices[None]).reshape(-1, 3)
+    offsets = np.arange(len(points))[:, None, None] * each
+    surface = Surface(vertices, (ball.faces[None] + offsets).reshape(-1, 3), PLAIN)
+    if colours.ndim == 2 and len(colours) == len(geometry.vertices):  # noqa: PLR2004 - n x 4
+        surface.colour = np.repeat(colours[::step, :3] / 255.0, each, axis=0)
+    return surface

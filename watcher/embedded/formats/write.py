@@ -1,0 +1,163 @@
+"""A ``Model`` becomes a file of any output format.
+
+Imports ``gltf`` and ``read``; trimesh on first use. Invariant: glTF and COLLADA are in metres and
+3MF in millimetres whenever the unit of the input is known; the other formats have no unit and keep
+the model's numbers, CAD in millimetres.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from watcher.embedded.formats import gltf
+from watcher.embedded.formats.companions import Companions
+from watcher.embedded.formats.read import Model
+from watcher.embedded.script import JobFailure
+
+METRES = {
+    "meter": 1.0,
+    "millimeter": 0.001,
+    "micron": 1e-6,
+    "centimeter": 0.01,
+    "inch": 0.0254,
+    "foot": 0.3048,
+}
+_TRIANGLES_ONLY = {"stl", "off", "dae", "3mf"}
+
+
+def write(model: Model, folder: Path, name: str, extension: str) -> str:
+    """Write ``name.extension`` into ``folder``, with what belongs beside it (MTL, textures).
+
+    Returns:
+        The file name of the main output.
+
+    Raises:
+        JobFailure: the format cannot hold this model (a cloud of points in a format of triangles).
+    """
+    if extension in _TRIANGLES_ONLY:
+        _need_triangles(model, extension)
+    target = folder / f"{name}.{extension}"
+    _WRITERS[extension](model, target)
+    return target.name
+
+
+def _need_triangles(model: Model, extension: str) -> None:
+    if not any(len(getattr(part, "faces", ())) for part in model.scene.geometry.values()):
+        raise JobFailure(
+            f"the model is a cloud of points, and {extension.upper()} holds triangles only",
+            fix="convert it to glb, gltf, ply or obj",
+        )
+
+
+def glb_of(scene: Any, metres: float = 1.0) -> bytes:
+    """GLB of a trimesh scene whose numbers are ``metres`` metres each."""
+    content = scene.export(file_type="glb")
+    if metres == 1.0:
+        return bytes(content)
+    document = gltf.read_glb(content, "output.glb", Companions(Path(), _ignore))
+    return gltf.pack_glb(gltf.scaled(document, metres))
+
+
+def _ignore(_: str) -> None:
+    """GLB by trimesh refers to nothing, so there is nothing to warn of."""
+
+
+def _glb(model: Model, target: Path) -> None:
+    if model.document is not None:
+        target.write_bytes(gltf.pack_glb(model.document))
+    else:
+        target.write_bytes(glb_of(model.scene, METRES.get(model.unit, 1.0)))
+
+
+def _gltf(model: Model, target: Path) -> None:
+    document = model.document
+    if document is None:
+        content = glb_of(model.scene, METRES.get(model.unit, 1.0))
+        document = gltf.read_glb(content, target.name, Companions(target.parent, _ignore))
+    target.write_bytes(gltf.pack_gltf(document))
+
+
+def _obj(model: Model, target: Path) -> None:
+    from trimesh.exchange.obj import export_obj  # noqa: PLC0415 - imported with the first job
+
+    export: Any = export_obj
+    text, beside = export(model.scene, return_texture=True, mtl_name=f"{target.stem}.mtl")
+    target.write_text(text, encoding="utf-8")
+    for name, content in beside.items():
+        (target.parent / Path(name).name).write_bytes(content)
+
+
+def placed(scene: Any) -> list[Any]:
+    """The meshes of a scene, each where it stands."""
+    return [part for part in scene.dump() if len(getattr(part, "faces", ()))]
+
+
+def _merged(model: Model) -> Any:
+    """One mesh of all triangles, looks reduced to vertex colours (textures would need an atlas)."""
+    import trimesh  # noqa: PLC0415 - imported with the first job
+
+    parts = placed(model.scene)
+    for part in parts:
+        if part.visual.kind == "texture":
+            part.visual = part.visual.to_color()
+    return trimesh.util.concatenate(parts)
+
+
+def _stl(model: Model, target: Path) -> None:
+    target.write_bytes(_merged(model).export(file_type="stl"))
+
+
+def _off(model: Model, target: Path) -> None:
+    target.write_text(_merged(model).export(file_type="off"), encoding="ascii")
+
+
+def _ply(model: Model, target: Path) -> None:
+    parts = placed(model.scene)
+    if parts:
+        target.write_bytes(_merged(model).export(file_type="ply"))
+    else:
+        target.write_bytes(_cloud(model.scene).export(file_type="ply"))
+
+
+def _cloud(scene: Any) -> Any:
+    import numpy as np  # noqa: PLC0415 - imported with the first job
+    import trimesh  # noqa: PLC0415 - imported with the first job
+
+    parts = [(part.vertices, getattr(part, "colors", ())) for part in scene.dump()]
+    complete = all(len(colours) == len(points) for points, colours in parts)
+    cloud: Any = trimesh.PointCloud
+    return cloud(
+        np.concatenate([points for points, _ in parts]),
+        colors=np.concatenate([colours for _, colours in parts]) if complete else None,
+    )
+
+
+def _dae(model: Model, target: Path) -> None:
+    from trimesh.exchange.dae import export_collada  # noqa: PLC0415 - imported with the first job
+
+    scene = model.scene.scaled(METRES.get(model.unit, 1.0))
+    export: Any = export_collada
+    target.write_bytes(export(placed(scene)))
+
+
+def _3mf(model: Model, target: Path) -> None:
+    import trimesh  # noqa: PLC0415 - imported with the first job
+
+    factor = METRES[model.unit] * 1000 if model.unit in METRES else 1.0
+    scene: Any = trimesh.Scene(placed(model.scene.scaled(factor)))
+    target.write_bytes(scene.export(file_type="3mf"))
+
+
+_WRITERS: dict[str, Callable[[Model, Path], None]] = {
+    "glb": _glb,
+    "gltf": _gltf,
+    "obj": _obj,
+    "stl": _stl,
+    "ply": _ply,
+    "3mf": _3mf,
+    "off": _off,
+    "dae": _dae,
+}
+OUTPUTS = tuple(_WRITERS)
