@@ -160,6 +160,7 @@ def test_an_absent_root_is_offline_for_every_method(world):
         lambda: files.digest(world.root, "a"),
         lambda: files.find(world.root, "", "a"),
         lambda: files.staging(world.output, world.state, "n"),
+        lambda: files.staged(world.output, world.state, "n"),
         lambda: files.discard(world.output, world.state, "n"),
         lambda: files.stage_copy(world.root, "a", world.state, "n"),
         lambda: files.publish(world.output, [placement]),
@@ -251,6 +252,13 @@ def test_staging_is_empty_even_after_a_crash(world):
     assert world.body(placement.staged) is None
 
 
+def test_a_staging_folder_is_found_again_as_it_was_left(world):
+    placement = world.stage(b"left", "x")
+    place = world.files.staged(world.output, world.state, "t")
+    assert place == placement.staged.parent
+    assert world.body(placement.staged) == b"left"
+
+
 def test_discard_removes_one_token_and_never_complains(world):
     mine, other = world.stage(b"1", "a", key="a"), world.stage(b"2", "b", key="b")
     world.files.discard(world.output, world.state, "a")
@@ -260,8 +268,9 @@ def test_discard_removes_one_token_and_never_complains(world):
 
 @pytest.mark.parametrize("token", ["..", "a/b", ""])
 def test_a_token_is_one_name(world, token):
-    with pytest.raises(OutsideRoot):
-        world.files.staging(world.output, world.state, token)
+    for act in (world.files.staging, world.files.staged, world.files.discard):
+        with pytest.raises(OutsideRoot):
+            act(world.output, world.state, token)
 
 
 def test_a_copy_is_hashed_on_the_way(world):

@@ -137,12 +137,15 @@ class MemoryFiles:
         return alike[0] if alike else None
 
     def staging(self, output: Path, state: Path, token: str) -> Path:
-        self._root(output)
-        self._root(state)
-        place = state / STAGING / _one(token)
+        place = self.staged(output, state, token)
         self.take_away(place)
         self.add_folder(place)
         return place
+
+    def staged(self, output: Path, state: Path, token: str) -> Path:
+        self._root(output)
+        self._root(state)
+        return state / STAGING / _one(token)
 
     def discard(self, output: Path, state: Path, token: str) -> None:
         self._root(output)

@@ -129,6 +129,7 @@ def test_staging_on_the_state_folder_only_where_one_rename_joins_them(files, roo
     assert files.staging(output, state, "t") == state / "staging/t"
     apart = files.staging(output, other_disk, "t")
     assert apart == output / ".watcher-staging/t"
+    assert files.staged(output, other_disk, "t") == apart
     assert apart.stat().st_mode & 0o777 == 0o700
     files.staging(output, other_disk, "u")
     files.discard(output, other_disk, "t")

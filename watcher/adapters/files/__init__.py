@@ -65,6 +65,10 @@ class LocalFiles:
         """See ``Files``."""
         return staging.staging(output, state, token)
 
+    def staged(self, output: Path, state: Path, token: str) -> Path:
+        """See ``Files``."""
+        return staging.staged(output, state, token)
+
     def discard(self, output: Path, state: Path, token: str) -> None:
         """See ``Files``."""
         staging.discard(output, state, token)

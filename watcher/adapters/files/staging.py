@@ -32,16 +32,23 @@ INSIDE_OUTPUT = ".watcher-staging"
 
 def staging(output: Path, state: Path, token: str) -> Path:
     """See ``Files.staging``."""
-    _prove_token(token)
-    with Held(open_root(output)) as target, Held(open_root(state)) as ours, Told(token):
-        near = joined(ours, target, token)
-        home, base, name = (ours, state, INSIDE_STATE) if near else (target, output, INSIDE_OUTPUT)
+    place = staged(output, state, token)
+    name = place.parent.name
+    with Held(open_root(place.parent.parent)) as home, Told(token):
         with suppress(FileExistsError):
             os.mkdir(name, 0o700, dir_fd=home)
         with Held(step(home, name, [name])) as folder:
             _clear_tree(folder, token)
             os.mkdir(token, 0o700, dir_fd=folder)
-    return base / name / token
+    return place
+
+
+def staged(output: Path, state: Path, token: str) -> Path:
+    """See ``Files.staged``."""
+    _prove_token(token)
+    with Held(open_root(output)) as target, Held(open_root(state)) as ours, Told(token):
+        near = joined(ours, target, token)
+    return (state / INSIDE_STATE if near else output / INSIDE_OUTPUT) / token
 
 
 def _prove_token(token: str) -> None:
