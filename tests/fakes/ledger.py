@@ -165,6 +165,22 @@ class MemoryLedger:
             arrivals = self._paths.get((folder, path))
             return self._files[arrivals[max(arrivals)]] if arrivals else None
 
+    def last_arrivals(self, folder: str, paths: Sequence[str]) -> dict[str, int]:
+        newest = {path: self.last_arrival(folder, path) for path in paths}
+        return {path: file.arrival for path, file in newest.items() if file is not None}
+
+    def needed(self, folder: str, paths: Sequence[str], file_id: int) -> set[str]:
+        open_states = (FileState.ACCEPTED, FileState.WORKING, FileState.HELD)
+        with self._lock:
+            others = [
+                file
+                for file in self._files.values()
+                if file.folder == folder and file.id != file_id and file.state in open_states
+            ]
+            called = {part.path for file in others for part in file.parts}
+            called |= {file.path for file in others if file.live}
+            return called & set(paths)
+
     def unfinished(self) -> list[Work]:
         def wanted(file: FileRecord) -> bool:
             ended = file.state in (FileState.DELIVERED, FileState.FAILED)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Literal, TextIO
 
 import structlog
@@ -114,9 +114,9 @@ def _tell_file(log: FilteringBoundLogger, change: SaveFile) -> None:
     if file.state is before.state:
         log.info("file.note", **fields) if change.notes else None
     elif file.state in (FileState.FAILED, FileState.HELD):
-        log.warning("file." + file.state, **{**fields, "reason": file.reason})
+        _say(log.warning, file.state, "file", **{**fields, "reason": file.reason})
     else:
-        log.info("file." + file.state, **fields)
+        _say(log.info, file.state, "file", **fields)
 
 
 def _tell_job(log: FilteringBoundLogger, change: SaveJob, paths: dict[int, str]) -> None:
@@ -127,9 +127,13 @@ def _tell_job(log: FilteringBoundLogger, change: SaveJob, paths: dict[int, str])
     if job.state is before.state and job.key == before.key:
         log.debug("job.note", **fields)
     elif job.error and job.state in ("failed", "waiting"):
-        log.warning("job." + job.state, **{**fields, "reason": job.error})
+        _say(log.warning, job.state, "job", **{**fields, "reason": job.error})
     else:
-        log.info("job." + job.state, **fields)
+        _say(log.info, job.state, "job", **fields)
+
+
+def _say(level: Callable[..., Any], state: str, noun: str, **fields: Any) -> None:
+    level(f"{noun}.{state}", **fields)
 
 
 def _notes(change: SaveFile | SaveJob) -> dict[str, str]:

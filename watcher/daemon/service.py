@@ -22,6 +22,7 @@ from structlog.typing import FilteringBoundLogger
 from watcher.adapters.clock import SystemClock
 from watcher.adapters.files import LocalFiles
 from watcher.adapters.ledger import open_ledger
+from watcher.core.effects import Effect
 from watcher.core.ports import Backend, Change, Ledger, NewFile, SaveFile
 from watcher.core.settings import SchedulerSettings, Settings
 from watcher.daemon import logs
@@ -129,7 +130,7 @@ class Service:
             settings.folders, self.files, self.ledger, clock=self.clock, deliver=self._sighted
         )
         for name, backend in self.backends.items():
-            backend.listen(lambda remote, name=name: self.engine.post(Hint(name, remote)))
+            backend.listen(self._hint(name))
 
     def _make_folders(self) -> None:
         """Make the folders that we write into; an input is its users' and is waited for."""
@@ -141,12 +142,24 @@ class Service:
 
     def _outside(self) -> Outside:
         return Outside(
-            perform=lambda effect: self.hands.perform(effect),
-            poll=lambda name, remotes: self.hands.poll(name, remotes),
-            look=lambda folder, path: self.intake.nudge(folder, path),
+            perform=self._perform,
+            poll=self._poll,
+            look=self._look,
             changed=self._changed,
             trouble=self._trouble,
         )
+
+    def _perform(self, effect: Effect) -> None:
+        self.hands.perform(effect)
+
+    def _poll(self, scheduler: str, remotes: tuple[str, ...]) -> None:
+        self.hands.poll(scheduler, remotes)
+
+    def _look(self, folder: str, path: str) -> None:
+        self.intake.nudge(folder, path)
+
+    def _hint(self, scheduler: str) -> Callable[[str], None]:
+        return lambda remote: self.engine.post(Hint(scheduler, remote))
 
     # ------------------------------------------------------------ what is told
     def _changed(self, changes: Sequence[Change]) -> None:

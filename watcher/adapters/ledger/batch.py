@@ -2,8 +2,8 @@
 
 Imports core, errors, SQLAlchemy, ``schema``, ``rows``. Invariant: the outcome is the same as if the
 changes were applied one by one in their order. Within a segment the order is: new files, new jobs,
-saved files, saved jobs, targets, history, tallies; a change that this order would harm begins the
-next segment.
+saved files, saved jobs, parts, targets, history, tallies; a change that this order would harm
+begins the next segment.
 
 The statements are compiled once and run through the driver's ``executemany``: SQLAlchemy's own
 handling of each row costs more than SQLite's work on it.
@@ -31,13 +31,15 @@ from watcher.adapters.ledger.rows import (
     same_rest,
     written,
 )
-from watcher.adapters.ledger.schema import FILES, HISTORY, JOBS, TALLIES, TARGETS
+from watcher.adapters.ledger.schema import FILES, HISTORY, JOBS, PARTS, TALLIES, TARGETS
 from watcher.core.model import FileRecord
 from watcher.core.ports import Change, NewFile, Note, OwnTarget, SaveFile, SaveJob
 from watcher.errors import StaleRecord
 
 # the order in which a segment runs
-NEW_FILE, NEW_JOB, MOVE_FILE, SAVE_FILE, MOVE_JOB, SAVE_JOB, OWN, HISTORY_ROW, TALLY = range(9)
+NEW_FILE, NEW_JOB, MOVE_FILE, SAVE_FILE, MOVE_JOB, SAVE_JOB, PART, OWN, HISTORY_ROW, TALLY = range(
+    10
+)
 GUARDED = frozenset({MOVE_FILE, SAVE_FILE, MOVE_JOB, SAVE_JOB})
 Tallies = dict[tuple[str, str], int]
 
@@ -46,7 +48,7 @@ Tallies = dict[tuple[str, str], int]
 class Segment:
     """Rows per statement that may run in the order of the statements."""
 
-    rows: tuple[list[Row], ...] = field(default_factory=lambda: tuple([] for _ in range(9)))
+    rows: tuple[list[Row], ...] = field(default_factory=lambda: tuple([] for _ in range(10)))
     shapes: dict[int, int] = field(default_factory=dict)  # the statement that saves a record
     released: set[tuple[str, str]] = field(default_factory=set)  # paths whose record lost its life
     tallies: Tallies = field(default_factory=lambda: defaultdict(int))
@@ -73,9 +75,14 @@ class Segment:
             return False
         self.rows[NEW_FILE].append(file_row(file))
         self.rows[NEW_JOB].extend(map(job_row, change.jobs))
+        self._call_for(file)
         self._tell(file.id, file.state.value, "", change.notes)
         self._tally(file, 1)
         return True
+
+    def _call_for(self, file: FileRecord) -> None:
+        folder = written(file.folder)
+        self.rows[PART].extend((folder, encoded(part.path), file.id) for part in file.parts)
 
     def _save_file(self, change: SaveFile) -> bool:
         before, after = change.before, change.after
@@ -85,6 +92,8 @@ class Segment:
             return False
         row = file_move(after) if light else file_move(after) + file_rest(after)
         self.rows[shape].append((*row, before.id, before.state.value, before.version))
+        if after.parts != before.parts:
+            self._call_for(after)
         if before.live and not after.live:
             self.released.add((before.folder, before.path))
         self._tell(before.id, after.state.value, "", change.notes)
@@ -159,9 +168,10 @@ def compiled(dialect: Dialect) -> tuple[str, ...]:
         _insert(FILES, insert),
         _insert(JOBS, insert),
         _save(FILES, "state", "version"),
-        _save(FILES, "state", "live"),
+        _save(FILES, "state", "arrival"),
         _save(JOBS, "state", "version"),
         _save(JOBS, "state", "key"),
+        _insert(PARTS, upsert).on_conflict_do_nothing(),
         own,
         _insert(HISTORY, insert, skip="id"),
         tally,

@@ -19,6 +19,7 @@ from watcher.adapters.ledger.rows import (
     file_of,
     is_final,
     job_of,
+    joined,
     read,
     split,
     written,
@@ -29,6 +30,7 @@ from watcher.adapters.ledger.schema import (
     HISTORY,
     JOBS,
     LIVE,
+    PARTS,
     REQUESTS,
     TALLIES,
     TARGETS,
@@ -45,6 +47,7 @@ from watcher.core.model import (
 )
 from watcher.core.ports import Lane, Request
 
+UNFINISHED_STATES = (FileState.ACCEPTED, FileState.WORKING, FileState.HELD)
 CHUNK = 500  # values in one IN list
 F = FILES.c
 
@@ -93,6 +96,40 @@ def last_arrival(connection: Connection, folder: str, path: str) -> FileRecord |
     asked = _at(folder, path).order_by(F.arrival.desc()).limit(1)
     row = connection.execute(asked).first()
     return None if row is None else file_of(row)
+
+
+def last_arrivals(connection: Connection, folder: str, paths: Sequence[str]) -> dict[str, int]:
+    """The newest arrival number of each of these paths that has one."""
+    names: dict[bytes, list[bytes]] = defaultdict(list)
+    for path in paths:
+        directory, name = split(path)
+        names[directory].append(name)
+    found: dict[str, int] = {}
+    for directory, inside in names.items():
+        for some in chunks(inside):
+            newest = select(F.name, func.max(F.arrival)).where(F.name.in_(some)).group_by(F.name)
+            for name, arrival in connection.execute(_in_directory(newest, folder, directory)):
+                found[joined(directory, name)] = arrival
+    return found
+
+
+def needed(connection: Connection, folder: str, paths: Sequence[str], file_id: int) -> set[str]:
+    """Which of these paths other unfinished files call for, or are such files themselves."""
+    found = {
+        path
+        for path, record in live(connection, folder, paths).items()
+        if record.state in UNFINISHED_STATES and record.id != file_id
+    }
+    p = PARTS.c
+    for some in chunks([encoded(path) for path in paths]):
+        asked = (
+            select(p.path)
+            .join(FILES, F.id == p.file_id)
+            .where(p.folder == written(folder), p.path.in_(some), p.file_id != file_id)
+            .where(F.state.in_([state.value for state in UNFINISHED_STATES]))
+        )
+        found.update(decoded(path) for path in connection.scalars(asked))
+    return found
 
 
 def unfinished(connection: Connection) -> list[Work]:

@@ -115,15 +115,16 @@ def file_move(f: FileRecord) -> Row:
 
 
 def file_rest(f: FileRecord) -> Row:
-    """What changes seldom and stands in indexes: ``rule`` to ``live``."""
+    """What changes seldom and stands in indexes: ``rule`` to ``arrival``."""
     size, mtime_ns = f.print.size, f.print.mtime_ns
-    return (written(f.rule), size, mtime_ns, _parts(f.parts), f.priority, int(f.live))
+    return (written(f.rule), size, mtime_ns, _parts(f.parts), f.priority, int(f.live), f.arrival)
 
 
 def same_rest(a: FileRecord, b: FileRecord) -> bool:
     """Whether two versions of a record differ in what ``file_move`` gives alone."""
     return (
         a.live == b.live
+        and a.arrival == b.arrival
         and a.priority == b.priority
         and a.rule == b.rule
         and a.print == b.print
@@ -133,7 +134,7 @@ def same_rest(a: FileRecord, b: FileRecord) -> bool:
 
 def file_row(f: FileRecord) -> Row:
     """A whole row of ``files``."""
-    return (f.id, written(f.folder), *split(f.path), f.arrival, *file_move(f), *file_rest(f))
+    return (f.id, written(f.folder), *split(f.path), *file_move(f), *file_rest(f))
 
 
 def file_of(row: Sequence[Any]) -> FileRecord:
@@ -142,23 +143,23 @@ def file_of(row: Sequence[Any]) -> FileRecord:
         id=row[0],
         folder=read(row[1]),
         path=joined(row[2], row[3]),
-        arrival=row[4],
-        state=_FILE_STATES[row[5]],
-        reason=read(row[6]),
-        digest=row[7],
-        warnings=_as_words(row[8]),
-        disposed=bool(row[9]),
-        disposal=read(row[10]),
-        attempt=row[11],
-        next_at=row[12],
-        accepted_at=row[13],
-        changed_at=row[14],
-        version=row[15],
-        rule=read(row[16]),
-        print=Fingerprint(row[17], row[18]),
-        parts=_as_parts(row[19]),
-        priority=row[20],
-        live=bool(row[21]),
+        state=_FILE_STATES[row[4]],
+        reason=read(row[5]),
+        digest=row[6],
+        warnings=_as_words(row[7]),
+        disposed=bool(row[8]),
+        disposal=read(row[9]),
+        attempt=row[10],
+        next_at=row[11],
+        accepted_at=row[12],
+        changed_at=row[13],
+        version=row[14],
+        rule=read(row[15]),
+        print=Fingerprint(row[16], row[17]),
+        parts=_as_parts(row[18]),
+        priority=row[19],
+        live=bool(row[20]),
+        arrival=row[21],
     )
 
 

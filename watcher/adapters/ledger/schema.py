@@ -50,7 +50,6 @@ FILES = Table(
     _column("folder", Text),
     _column("directory", LargeBinary),
     _column("name", LargeBinary),
-    _column("arrival", BigInteger),
     _column("state", Text),
     _column("reason", Text),
     _column("digest", Text),
@@ -68,6 +67,7 @@ FILES = Table(
     _column("parts", Text),
     _column("priority", BigInteger),
     _column("live", SmallInteger),
+    _column("arrival", BigInteger),
 )
 JOBS = Table(
     "jobs",
@@ -111,6 +111,14 @@ TARGETS = Table(
     Column("target", LargeBinary, primary_key=True),
     _column("path", LargeBinary),
     _column("file_id", BigInteger),
+)
+# which files call for a part: what two assets share is disposed of only after both
+PARTS = Table(
+    "parts",
+    METADATA,
+    Column("folder", Text, primary_key=True),
+    Column("path", LargeBinary, primary_key=True),
+    Column("file_id", BigInteger, ForeignKey("files.id"), primary_key=True, index=True),
 )
 REQUESTS = Table(
     "requests",

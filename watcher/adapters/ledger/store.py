@@ -29,6 +29,7 @@ from watcher.adapters.ledger.schema import (
     FILES,
     HISTORY,
     JOBS,
+    PARTS,
     REQUESTS,
     migrate,
     stored_version,
@@ -100,6 +101,16 @@ class SqlLedger:
         """See ``Ledger``."""
         with self._reading() as connection:
             return reading.last_arrival(connection, folder, path)
+
+    def last_arrivals(self, folder: str, paths: Sequence[str]) -> dict[str, int]:
+        """See ``Ledger``."""
+        with self._reading() as connection:
+            return reading.last_arrivals(connection, folder, paths)
+
+    def needed(self, folder: str, paths: Sequence[str], file_id: int) -> set[str]:
+        """See ``Ledger``."""
+        with self._reading() as connection:
+            return reading.needed(connection, folder, paths, file_id)
 
     def unfinished(self) -> list[Work]:
         """See ``Ledger``. Held files are among them; oldest first."""
@@ -178,7 +189,7 @@ class SqlLedger:
         asked = select(c.id, c.folder, c.state).where(DEAD, c.changed_at < before, final)
         rows = connection.execute(asked.order_by(c.changed_at).limit(COMPACTED)).all()
         ids = [row[0] for row in rows]
-        for column in (HISTORY.c.file_id, JOBS.c.file_id, c.id):
+        for column in (HISTORY.c.file_id, PARTS.c.file_id, JOBS.c.file_id, c.id):
             connection.execute(delete(column.table).where(column.in_(ids)))
         less: Tallies = {}
         for _, folder, state in rows:

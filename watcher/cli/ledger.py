@@ -1,0 +1,320 @@
+"""The commands that ask the ledger or the disk: plan, files, explain, retry.
+
+Imports click, rich, ``core``, ``config`` and the ledger. Invariant: they move no file and no
+record; ``retry`` leaves a request that the daemon notices, now or at its next start.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import click
+
+from watcher.cli.app import ExitCode
+from watcher.cli.options import config_option, json_option, ledger_of, loaded, place_of
+from watcher.cli.output import ago, table, wants_json
+from watcher.core.delivery import stamp
+from watcher.core.model import FileRecord, FileState, Work, printable
+from watcher.core.ports import Ledger
+from watcher.core.rules import NoRule, choose, ignored
+from watcher.core.settings import Folder, Rule, Settings
+from watcher.core.templates import Names, default_template, expand
+from watcher.errors import FileError, UsageError, WatcherError
+
+
+# ---------------------------------------------------------------- plan
+@click.command()
+@config_option
+@json_option
+@click.option("--file", "name", help="Answer for this path below an input, existing or not.")
+def plan(config: Path | None, as_json: bool, name: str | None) -> None:  # noqa: FBT001
+    """Say which files go to which rule, with which parameters, and why others do not.
+
+    Touches nothing.
+    """
+    settings = loaded(config).settings
+    rows = list(_imagined(settings, name) if name else _found(settings))
+    if wants_json(as_json):
+        click.echo(json.dumps(rows))
+        return
+    shown = [(row["folder"], row["file"], row["rule"] or "-", _words(row)) for row in rows]
+    table(("folder", "file", "rule", "what happens"), shown, empty="no files")
+
+
+def _words(row: dict[str, Any]) -> str:
+    if not row["rule"]:
+        return str(row["why"])
+    jobs = (f"{job['label']} -> {job['deliver']}" for job in row["jobs"])
+    return "; ".join(jobs) + (f" ({row['known']})" if row["known"] else "")
+
+
+def _imagined(settings: Settings, name: str) -> Iterator[dict[str, Any]]:
+    folder, path = place_of(settings, name)
+    real = folder.input / path
+    size = real.stat().st_size if real.is_file() else 1 << 20
+    yield _planned(folder, path, size, None)
+
+
+def _found(settings: Settings) -> Iterator[dict[str, Any]]:
+    from watcher.adapters.files import LocalFiles  # noqa: PLC0415  (--help stays quick)
+
+    ledger = ledger_of(settings)
+    try:
+        for folder in settings.folders:
+            yield from _found_in(folder, LocalFiles(), ledger)
+    finally:
+        if ledger is not None:
+            ledger.close()
+
+
+def _found_in(folder: Folder, files: Any, ledger: Ledger | None) -> Iterator[dict[str, Any]]:
+    try:
+        files.identity(folder.input)
+    except FileError as error:
+        yield _row(folder, "", why=str(error))
+        return
+    for listing in files.walk(folder.input, recursive=folder.recursive):
+        prefix = f"{listing.directory}/" if listing.directory else ""
+        if listing.error:
+            yield _row(folder, listing.directory, why=listing.error)
+        paths = [prefix + entry.name for entry in listing.files]
+        live = ledger.live(folder.name, paths) if ledger is not None and paths else {}
+        for entry in listing.files:
+            path = prefix + entry.name
+            yield _planned(folder, path, entry.facts.size, live.get(path))
+        for name in listing.odd:
+            yield _row(folder, prefix + name, why="not a regular file: never touched")
+
+
+def _row(folder: Folder, path: str, *, why: str = "") -> dict[str, Any]:
+    return {
+        "folder": folder.name,
+        "file": printable(path),
+        "rule": None,
+        "why": why,
+        "known": "",
+        "jobs": [],
+    }
+
+
+def _planned(folder: Folder, path: str, size: int, known: FileRecord | None) -> dict[str, Any]:
+    row = _row(folder, path)
+    junk = ignored(folder, path)
+    rule = choose(folder, path, size)
+    if junk or isinstance(rule, NoRule):
+        reasons = [] if junk else [f"{name}: {why}" for name, why in _reasons(rule)]
+        row["why"] = junk or "no rule takes it: " + "; ".join(reasons or ["there are none"])
+        return row
+    assert isinstance(rule, Rule)  # noqa: S101  (what is not refused is taken)
+    row["rule"] = rule.name
+    row["known"] = f"{known.state} already, nothing to do" if known is not None else ""
+    row["jobs"] = [
+        {
+            "label": spec.label,
+            "process": spec.process or str(spec.script),
+            "params": spec.params,
+            "scheduler": spec.scheduler,
+            "deliver": _example(folder, rule, spec.label, spec.params, path),
+        }
+        for spec in rule.jobs
+    ]
+    return row
+
+
+def _reasons(rule: Rule | NoRule) -> list[tuple[str, str]]:
+    return list(rule.reasons) if isinstance(rule, NoRule) else []
+
+
+def _example(folder: Folder, rule: Rule, label: str, params: dict[str, Any], path: str) -> str:
+    """Where an output goes, as far as it can be known before the job ran."""
+    passed = rule.jobs[0].process == "pass"
+    extension = Path(path).suffix[1:] if passed else str(params.get("extension", "*"))
+    template = rule.deliver or default_template(single=len(rule.jobs) == 1)
+    output = Path(path).name if passed else f"{params.get('filename', 'output')}.{extension}"
+    several = label in ("generate_thumbnails", "generate_metadata") or extension == "*"
+    if several and not rule.deliver:
+        template, output = default_template(single=False), "*"
+    names = Names(path=path, output=output, rule=rule.name, job=label, digest="*", at=time.time())
+    try:
+        return printable(str(folder.output / expand(template, names)))
+    except WatcherError as error:
+        return f"fails: {error}"
+
+
+# ---------------------------------------------------------------- files
+@click.command()
+@config_option
+@json_option
+@click.option("--state", type=click.Choice([s.value for s in FileState]), help="Only this state.")
+@click.option("--limit", type=int, default=0, help="At most so many; 0 for all.")
+def files(config: Path | None, as_json: bool, state: str | None, limit: int) -> None:  # noqa: FBT001
+    """List what the ledger knows of each file, newest first."""
+    settings = loaded(config).settings
+    ledger = ledger_of(settings)
+    wanted = FileState(state) if state else None
+    works = ledger.files(state=wanted, limit=limit) if ledger is not None else []
+    if wants_json(as_json):
+        click.echo(json.dumps([described(settings, work) for work in works]))
+        return
+    shown = [
+        (work.file.folder, printable(work.file.path), work.file.state, ago(work.file.changed_at),
+         printable(work.file.reason) or ", ".join(_delivered(work)))
+        for work in works
+    ]  # fmt: skip
+    table(("folder", "file", "state", "since", "outputs or reason"), shown, empty="no files yet")
+
+
+def _delivered(work: Work) -> list[str]:
+    if work.file.state not in (FileState.DELIVERED, FileState.ARCHIVED):
+        return [f"{job.label}: {job.state}" for job in work.jobs]
+    return [printable(one.target) for job in work.jobs for one in job.outputs if one.target]
+
+
+def described(settings: Settings, work: Work) -> dict[str, Any]:
+    """One file as JSON: the ledger's words, times in ISO 8601."""
+    file = work.file
+    folder = next((one for one in settings.folders if one.name == file.folder), None)
+    return {
+        "id": file.id,
+        "folder": file.folder,
+        "path": file.path,
+        "input": str(folder.input / file.path) if folder else "",
+        "arrival": file.arrival,
+        "state": file.state,
+        "rule": file.rule,
+        "size": file.print.size,
+        "hash": file.digest,
+        "parts": [part.path for part in file.parts],
+        "reason": file.reason,
+        "warnings": list(file.warnings),
+        "accepted": stamp(file.accepted_at),
+        "changed": stamp(file.changed_at),
+        "next_attempt": stamp(file.next_at),
+        "moved_to": file.disposal,
+        "jobs": [
+            {
+                "job": job.label,
+                "state": job.state,
+                "scheduler": job.scheduler,
+                "id": job.remote or job.key,
+                "attempt": job.attempt,
+                "next_attempt": stamp(job.next_at),
+                "progress": job.progress,
+                "error": job.error,
+                "warnings": list(job.warnings),
+                "outputs": [
+                    {"name": one.name, "path": one.target, "size": one.size, "hash": one.digest}
+                    for one in job.outputs
+                ],
+            }
+            for job in work.jobs
+        ],
+    }
+
+
+# ---------------------------------------------------------------- explain
+@click.command()
+@config_option
+@json_option
+@click.argument("path")
+def explain(config: Path | None, as_json: bool, path: str) -> int:  # noqa: FBT001
+    """Tell one file's whole history: every state, time, job and error."""
+    settings = loaded(config).settings
+    folder, below = place_of(settings, os.fsdecode(path))
+    ledger = ledger_of(settings)
+    arrivals = ledger.history(folder.name, below) if ledger is not None else []
+    if wants_json(as_json):
+        click.echo(json.dumps([_history_json(record, rows) for record, rows in arrivals]))
+        return ExitCode.OK if arrivals else ExitCode.FAILED
+    if not arrivals:
+        _explain_stranger(folder, below)
+        return ExitCode.FAILED
+    for record, rows in arrivals:
+        click.echo(f"{folder.name}/{printable(below)}, arrival {record.arrival}: {record.state}")
+        for row in rows:
+            what = f"{row.job}: {row.state}" if row.job else row.state
+            again = f" ({row.event})" if row.event not in (row.state, "") else ""
+            click.echo(f"  {stamp(row.at)}  {what}{again}  {printable(row.note)}".rstrip())
+        for text in record.warnings:
+            click.echo(f"  warning: {printable(text)}")
+        if record.reason:
+            click.echo(f"  why: {printable(record.reason)}")
+    return ExitCode.OK
+
+
+def _explain_stranger(folder: Folder, path: str) -> None:
+    real = folder.input / path
+    if not real.exists():
+        raise UsageError("the ledger knows no such file, and it is not there", where=str(real))
+    row = _planned(folder, path, real.stat().st_size, None)
+    word = f"not accepted yet; rule {row['rule']} would take it" if row["rule"] else row["why"]
+    click.echo(f"{folder.name}/{printable(path)}: {word}")
+
+
+def _history_json(record: FileRecord, rows: list[Any]) -> dict[str, Any]:
+    return {
+        "folder": record.folder,
+        "path": record.path,
+        "arrival": record.arrival,
+        "state": record.state,
+        "rule": record.rule,
+        "reason": record.reason,
+        "warnings": list(record.warnings),
+        "history": [
+            {"at": stamp(row.at), "state": row.state, "event": row.event, "job": row.job,
+             "note": row.note}
+            for row in rows
+        ],
+    }  # fmt: skip
+
+
+# ---------------------------------------------------------------- retry
+@click.command()
+@config_option
+@click.argument("paths", nargs=-1)
+@click.option("--failed", is_flag=True, help="All files that failed.")
+def retry(config: Path | None, paths: tuple[str, ...], failed: bool) -> int:  # noqa: FBT001
+    """Send failed files again, while the daemon runs or at its next start."""
+    settings = loaded(config).settings
+    if bool(paths) == failed:
+        raise UsageError("name the files, or say --failed")
+    ledger = ledger_of(settings, write=True)
+    if ledger is None:
+        raise UsageError("nothing has ever failed here", where=str(settings.state))
+    chosen = _failed(ledger) if failed else [_one_failed(settings, ledger, path) for path in paths]
+    if chosen:
+        ledger.ask("retry", {"files": [file.id for file in chosen]}, time.time())
+    ledger.close()
+    for file in chosen:
+        click.echo(f"{file.folder}/{printable(file.path)}: will be tried again")
+    if not chosen:
+        click.echo("nothing to retry")
+    return ExitCode.OK
+
+
+def _failed(ledger: Ledger) -> list[FileRecord]:
+    """The newest arrivals that failed, one a path."""
+    works = ledger.files(state=FileState.FAILED)
+    newest: dict[tuple[str, str], FileRecord] = {}
+    for work in works:
+        newest.setdefault((work.file.folder, work.file.path), work.file)
+    return [
+        file
+        for file in newest.values()
+        if ledger.last_arrivals(file.folder, [file.path]).get(file.path) == file.arrival
+    ]
+
+
+def _one_failed(settings: Settings, ledger: Ledger, path: str) -> FileRecord:
+    folder, below = place_of(settings, path)
+    record = ledger.last_arrival(folder.name, below)
+    if record is None:
+        raise UsageError("the ledger knows no such file", where=path)
+    if record.state is not FileState.FAILED:
+        raise UsageError(f"it has not failed: it is {record.state}", where=path)
+    return record

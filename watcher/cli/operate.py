@@ -1,0 +1,141 @@
+"""The daemon's commands that need no ledger: init, run, check, schema.
+
+Imports click, ``config`` and ``daemon.service``. Invariant: ``check`` and ``run`` refuse the same
+configurations.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+import click
+
+from watcher.cli.app import ExitCode, say_json
+from watcher.cli.options import config_option, loaded
+from watcher.config.load import find
+from watcher.config.schema import sample
+from watcher.config.schema import schema as json_schema
+from watcher.config.values import duration
+from watcher.core.settings import Settings
+from watcher.errors import UsageError, WatcherError
+
+
+@click.command()
+@click.argument("directory", type=click.Path(path_type=Path), default=Path())
+def init(directory: Path) -> None:
+    """Write a commented watcher.yaml and its folders into DIR (default: here)."""
+    target = directory / "watcher.yaml"
+    if target.exists():
+        raise UsageError("it is there already", where=str(target), fix="edit it, or move it away")
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+        with target.open("x") as file:
+            file.write(sample())
+    except OSError as error:
+        raise UsageError(f"cannot be written: {error.strerror}", where=str(target)) from error
+    settings = loaded(target).settings
+    for folder in settings.folders:
+        for path in (folder.input, folder.output, folder.failed, folder.done):
+            if isinstance(path, Path):
+                path.mkdir(parents=True, exist_ok=True)
+    click.echo(f"{target}: drop files into {settings.folders[0].input}, after `watcher run`")
+
+
+@click.command()
+@config_option
+@click.option("--once", is_flag=True, help="Handle all that is there, then exit.")
+@click.option(
+    "--timeout",
+    default="60s",
+    show_default=True,
+    help="With --once: give up after a scheduler was unreachable for so long.",
+)
+@click.pass_context
+def run(ctx: click.Context, config: Path | None, once: bool, timeout: str) -> int:  # noqa: FBT001
+    """Watch the folders until SIGTERM or Ctrl-C, which drain.
+
+    With --once the exit code is 0 when all was delivered, 1 when something failed or remains, 3
+    when a scheduler stays unreachable.
+    """
+    verbose = bool(ctx.obj["verbose"])
+    try:
+        patience = duration(timeout)
+    except ValueError as error:
+        raise UsageError(f"--timeout: {error}") from error
+    try:
+        return _run(config, patience if once else None, verbose=verbose)
+    except WatcherError as error:
+        if sys.stdout.isatty() or verbose:
+            raise
+        say_json(error)
+        return error.exit_code
+
+
+def _run(config: Path | None, patience: float | None, *, verbose: bool) -> int:
+    from watcher.daemon import logs  # noqa: PLC0415  (--help stays quick)
+    from watcher.daemon.service import Service  # noqa: PLC0415
+
+    ready = loaded(config)
+    settings = ready.settings
+    log = logs.configure(
+        level="debug" if verbose else settings.log_level,
+        form=settings.log_format,
+        secrets=logs.secrets_of(settings),
+    )
+    for warning in ready.warnings:
+        log.warning("config.warning", reason=warning)
+    service = Service(settings, log)
+    service.handle_signals()
+    if patience is None:
+        service.run()
+        return ExitCode.OK
+    ended = service.run_once(patience)
+    if ended.unreachable:
+        log.error("trouble", where="scheduler", reason=ended.unreachable)
+        return ExitCode.UNREACHABLE
+    return ExitCode.FAILED if ended.failed or ended.left else ExitCode.OK
+
+
+@click.command()
+@config_option
+@click.option("--online", is_flag=True, help="Also ask each scheduler.")
+def check(config: Path | None, online: bool) -> int:  # noqa: FBT001
+    """Validate the configuration: every problem as file:line:column: message."""
+    ready = loaded(config)
+    for warning in ready.warnings:
+        click.echo(warning, err=True)
+    if online:
+        _ask_schedulers(ready.settings)
+    click.echo(f"{find(config, {}) if config else ready.settings.source}: no problem found")
+    return ExitCode.OK
+
+
+def _ask_schedulers(settings: Settings) -> None:
+    """Ask each scheduler for its processes, and whether it knows those of the rules."""
+    from watcher.daemon.service import build_backend  # noqa: PLC0415  (--help stays quick)
+
+    for name, scheduler in settings.schedulers.items():
+        backend = build_backend(scheduler, settings.state)
+        try:
+            known = set(backend.processes())
+        finally:
+            backend.close()
+        wanted = {
+            spec.process
+            for folder in settings.folders
+            for rule in folder.rules
+            for spec in rule.jobs
+            if spec.scheduler == name and spec.process not in ("", "pass")
+        }
+        if wanted - known:
+            missing = ", ".join(sorted(wanted - known))
+            raise UsageError(f"it has no process {missing}", where=f"scheduler {name}")
+        click.echo(f"scheduler {name}: {len(known)} processes")
+
+
+@click.command()
+def schema() -> None:
+    """Print the configuration's JSON Schema, for editors."""
+    click.echo(json.dumps(json_schema(), indent=2))

@@ -1,0 +1,75 @@
+"""Options and look-ups that several commands share.
+
+Imports click, ``config`` and ``adapters``. Invariant: a path given by a person is found in the
+configuration the same way by every command.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+from watcher.config.load import Loaded, find, load
+from watcher.core.ports import Ledger
+from watcher.core.settings import Folder, Settings
+from watcher.errors import LedgerUnusable, UsageError
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def config_option(command: F) -> F:
+    """``-c FILE``."""
+    return click.option(
+        "-c",
+        "--config",
+        type=click.Path(path_type=Path),
+        help="The configuration; else $WATCHER_CONFIG, ./watcher.yaml, /etc/watcher/watcher.yaml.",
+    )(command)
+
+
+def json_option(command: F) -> F:
+    """``--json``."""
+    return click.option("--json", "as_json", is_flag=True, help="One JSON document.")(command)
+
+
+def loaded(config: Path | None) -> Loaded:
+    """The configuration that a command is about; its warnings go to standard error."""
+    return load(find(config, os.environ), os.environ)
+
+
+def ledger_of(settings: Settings, *, write: bool = False) -> Ledger | None:
+    """The ledger beside a daemon, or None when nothing was ever recorded."""
+    from watcher.adapters.ledger import open_ledger  # noqa: PLC0415  (--help stays quick)
+
+    try:
+        return open_ledger(settings.state, read_only=not write)
+    except LedgerUnusable:
+        if not any(settings.state.glob("ledger*")):
+            return None
+        raise
+
+
+def place_of(settings: Settings, path: str) -> tuple[Folder, str]:
+    """The folder and the path below its input (or failed or archive folder) that is meant.
+
+    A path may be absolute, relative to the working directory, or relative to an input folder.
+
+    Raises:
+        UsageError: it is in none of the folders.
+    """
+    absolute = Path(os.path.abspath(path))  # noqa: PTH100  (links stay as they were typed)
+    for folder in settings.folders:
+        for root in (folder.input, folder.failed, folder.done):
+            if isinstance(root, Path) and absolute.is_relative_to(root):
+                return folder, str(absolute.relative_to(root))
+    if not Path(path).is_absolute() and settings.folders:
+        for folder in settings.folders:
+            if (folder.input / path).exists() or len(settings.folders) == 1:
+                return folder, path
+        return settings.folders[0], path
+    names = ", ".join(str(folder.input) for folder in settings.folders)
+    raise UsageError("not in a watched folder", where=path, fix=f"the inputs are {names}")
