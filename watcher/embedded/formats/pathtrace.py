@@ -1,8 +1,7 @@
 """Thumbnails by Mitsuba's path tracer, on the CPU, without any display.
 
-Imports ``surfaces`` and ``views``; mitsuba and numpy on first use. Invariant: the studio is the same
-for every model:
-a soft sky, and one sun over the camera's left shoulder.
+Imports ``surfaces`` and ``views``; mitsuba and numpy on first use. Invariant: the studio is the
+same for every model: a soft sky, and one sun over the camera's left shoulder.
 """
 
 from __future__ import annotations
