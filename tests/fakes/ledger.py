@@ -181,6 +181,10 @@ class MemoryLedger:
             called |= {file.path for file in others if file.live}
             return called & set(paths)
 
+    def assembled(self, folder: str) -> bool:
+        with self._lock:
+            return any(file.parts for file in self._files.values() if file.folder == folder)
+
     def unfinished(self) -> list[Work]:
         def wanted(file: FileRecord) -> bool:
             ended = file.state in (FileState.DELIVERED, FileState.FAILED)

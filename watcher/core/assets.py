@@ -66,10 +66,14 @@ class Reference:
 
 @dataclass(frozen=True, slots=True)
 class Findings:
-    """What one file says: the names it needs and what is wrong with it, as sentences."""
+    """What one file says: the names it needs and what is wrong with it, as sentences.
+
+    ``cut``: it ends within a record, so that its list of names proves nothing.
+    """
 
     references: tuple[Reference, ...] = ()
     warnings: tuple[str, ...] = ()
+    cut: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +84,7 @@ class Closure:
     found: dict[str, str] = field(default_factory=dict)
     missing: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
+    cut: bool = False  # the main file itself ends within a record
 
 
 def has_references(name: str) -> bool:
@@ -121,9 +126,11 @@ def closure(
     missing: dict[str, None] = {}
     warnings: dict[str, None] = {}
     todo = [("", main)]
+    cut = False
     while todo:
         base, path = todo.pop()
         findings = read(path)
+        cut = cut or findings.cut
         warnings.update(dict.fromkeys(findings.warnings))
         for reference in findings.references:
             name = posixpath.normpath(posixpath.join(posixpath.dirname(base), reference.name))
@@ -136,7 +143,7 @@ def closure(
             elif part != main:
                 found[name] = part
                 todo.append((name, part))
-    return Closure(found, tuple(missing), tuple(warnings))
+    return Closure(found, tuple(missing), tuple(warnings), cut)
 
 
 # ---------------------------------------------------------------- formats
@@ -151,7 +158,7 @@ def _obj(stream: IO[bytes]) -> Findings:
     found = _named(names, Kind.MATERIAL)
     if not looks_cut_short(tail):
         return found
-    return Findings(found.references, (*found.warnings, "the OBJ file looks cut short"))
+    return Findings(found.references, (*found.warnings, "the OBJ file looks cut short"), cut=True)
 
 
 def _blocks(stream: IO[bytes]) -> Iterator[tuple[bytes, bool]]:

@@ -212,6 +212,7 @@ class JobStatus:
     detail: str = ""  # the long form (a traceback)
     result: Any = None
     warnings: tuple[str, ...] = ()
+    permanent: bool = False  # of a failure: running it again cannot help
 
 
 @dataclass(frozen=True, slots=True)

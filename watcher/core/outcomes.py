@@ -182,7 +182,11 @@ def told(work: Work, job: JobRecord, status: JobStatus | None, context: Context)
         step.effects.append(Fetch(step.work.file, step.job(job.id)))
     elif status.phase in (Phase.FAILED, Phase.REVOKED):
         reason = status.error or f"the scheduler says {status.phase}, without a reason"
-        _failed_run(step, job, reason, context)
+        if status.permanent:
+            step.save_job(job, now, "gave up", attempt=job.attempt + 1)
+            fail(step, now, reason=reason, job=step.job(job.id))
+        else:
+            _failed_run(step, job, reason, context)
     elif status.phase is Phase.RUNNING and job.state is JobState.SUBMITTED:
         step.move_job(job, JobEvent.RAN, now, progress=status.progress, step=status.step)
     return step

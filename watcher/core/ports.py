@@ -230,6 +230,10 @@ class Ledger(Protocol):
         unfinished live record of their own."""
         ...
 
+    def assembled(self, folder: str) -> bool:
+        """Whether any file of the folder ever had parts."""
+        ...
+
     def unfinished(self) -> list[Work]:
         """Everything that recovery must look at: files working, or delivered or failed with a
         source not yet disposed of. Not the accepted ones, which lanes give."""

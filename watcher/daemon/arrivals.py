@@ -108,6 +108,8 @@ class Arrivals:
         if asset.missing and tolerated:
             text = f"submitted without files it refers to: {names}"
             asset = replace(asset, warnings=(*asset.warnings, text))
+        if asset.parts:
+            books.assembled.add(asset.folder)
         ids = books.ledger.new_ids(1 + len(rule.jobs))
         step = accept(asset, rule, ids, arrival=previous + 1, now=books.clock.now())
         if asset.missing and not tolerated:

@@ -18,7 +18,7 @@ from watcher.core.ports import Clock, Files
 from watcher.core.settings import Folder, Rule
 from watcher.core.settle import Again, Candidate, Hint, Settled, judge, same
 from watcher.daemon.candidates import Key
-from watcher.daemon.sightings import Arrival, Fault, Refusal, Sighting
+from watcher.daemon.sightings import Arrival, Fault, Sighting
 from watcher.errors import FileError, OutsideRoot
 
 SHORTEST = 0.2  # seconds between two tries without an event
@@ -87,6 +87,11 @@ class Assembly:
         """Whether this main file waits for its parts."""
         return key in self._waiting
 
+    def above(self, folder: str, path: str) -> bool:
+        """Whether a main file waits that may yet call for this path."""
+        waiting = tuple(self._waiting)
+        return any(name == folder and may_call_for(main, path) for name, main in waiting)
+
     def busy(self, folder: str = "") -> bool:
         """Whether anything waits (in a folder)."""
         waiting = tuple(self._waiting)
@@ -135,19 +140,21 @@ class Assembly:
     def _guarded(self, key: Key, waiting: Waiting) -> None:
         try:
             done = self._try(waiting)
-        except FileError as error:
-            done = self._hindered(waiting, error)
+        except FileError:
+            done = self._hindered(waiting)
         except Exception as error:  # noqa: BLE001  (one bad file must not end the thread)
             self._deliver([Fault(*key, f"{type(error).__name__}: {error}")])
             done = True
         if done:
             self._waiting.pop(key, None)
 
-    def _hindered(self, waiting: Waiting, error: FileError) -> bool:
+    def _hindered(self, waiting: Waiting) -> bool:
         """A file cannot be read: patience until the deadline, then the scan may try anew."""
         now = self._clock.monotonic()
         if now >= waiting.since + waiting.rule.wait_for_parts:
-            self._deliver([Refusal(waiting.folder.name, waiting.path, str(error))])
+            # it arrives all the same, and fails with the reason that reading it gives
+            facts = waiting.facts.fingerprint
+            self._deliver([Arrival(Asset(waiting.folder.name, waiting.path, facts, cut=True))])
             return True
         waiting.at = now + RETRY
         return False
@@ -216,6 +223,12 @@ class Assembly:
             return None
 
 
+def may_call_for(main: str, path: str) -> bool:
+    """Whether ``path`` is beside or below a main file that refers to others."""
+    beside = posixpath.dirname(main)
+    return main != path and (not beside or path.startswith(f"{beside}/"))
+
+
 def _asset(waiting: Waiting, closed: assets.Closure) -> Asset:
     parts = tuple(
         Part(path, name, waiting.settled[path].fingerprint)
@@ -228,4 +241,5 @@ def _asset(waiting: Waiting, closed: assets.Closure) -> Asset:
         parts,
         closed.missing,
         closed.warnings,
+        closed.cut,
     )

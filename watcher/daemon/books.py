@@ -36,14 +36,19 @@ from watcher.daemon.polls import Polls
 from watcher.errors import LedgerUnusable, WatcherError
 
 
+PATIENCE = 0.5  # seconds until a file that others may need is disposed of, if they are done then
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outside:
     """What the engine lets out: effects to hands, polls to schedulers, looks to the intake, every
-    recorded change and every trouble to whoever tells of it."""
+    recorded change and every trouble to whoever tells of it. ``may_need`` asks the intake whether a
+    main file that is not accepted yet may call for a path."""
 
     perform: Callable[[Effect], None]
     poll: Callable[[str, tuple[str, ...]], None]
     look: Callable[[str, str], None]
+    may_need: Callable[[str, str], bool]
     changed: Callable[[Sequence[Change]], None]
     trouble: Callable[[str, WatcherError], None]
 
@@ -61,6 +66,9 @@ class Books:
         self.polls = {name: Polls(one) for name, one in settings.schedulers.items()}
         self.tally = Tally()
         self.performing = 0
+        self.assembled = {
+            folder.name for folder in settings.folders if ledger.assembled(folder.name)
+        }
         self.effects: list[Effect] = []
         self.changes: list[Change] = []
         self._folders = {folder.name: folder for folder in settings.folders}
@@ -209,8 +217,19 @@ class Books:
         if polls is not None and not polls.breaker.closed(self.clock.monotonic()):
             self._push(polls.breaker.until, effect)
             return
+        if isinstance(effect, Dispose | Quarantine) and self._wanted(effect.file):
+            self._push(self.clock.monotonic() + PATIENCE, effect)
+            return
         self.performing += 1
         self.outside.perform(self._completed(effect))
+
+    def _wanted(self, file: FileRecord) -> bool:
+        """Whether another asset may still need this file as its part, where it is."""
+        if self.outside.may_need(file.folder, file.path):
+            return True
+        if file.folder not in self.assembled:
+            return False
+        return bool(self.ledger.needed(file.folder, [file.path], file.id))
 
     def polls_of(self, effect: Effect) -> Polls | None:
         """The polls of the scheduler that an effect talks to."""

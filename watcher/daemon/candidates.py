@@ -42,6 +42,10 @@ class Candidates:
         """The folder of each candidate."""
         return (folder for folder, _ in tuple(self._pending))
 
+    def paths(self, folder: str) -> Iterator[str]:
+        """The paths of a folder's candidates."""
+        return (path for name, path in tuple(self._pending) if name == folder)
+
     def hinted(self, key: Key, hint: Hint, *, now: float, silent: bool = False) -> None:
         """Note a reason to look; a closed or moved file is looked at now."""
         pending = self._pending.get(key)

@@ -16,9 +16,9 @@ from watcher.adapters.observe import Look, Observe
 from watcher.core import assets, rules
 from watcher.core.model import Asset
 from watcher.core.ports import Clock, Files, Ledger
-from watcher.core.settings import Folder, Rule
+from watcher.core.settings import PASS, Folder, Rule
 from watcher.core.settle import Again, Gone, Hint, judge
-from watcher.daemon.assembly import Assembly
+from watcher.daemon.assembly import Assembly, may_call_for
 from watcher.daemon.candidates import Candidates, Key, Pending
 from watcher.daemon.scan import Found, Scan, Sources
 from watcher.daemon.sightings import Arrival, Fault, Refusal, Sighting
@@ -104,6 +104,13 @@ class Intake:
         for name, scan in self._scans.items():
             if folder in ("", name):
                 scan.ask()
+
+    def may_need(self, folder: str, path: str) -> bool:
+        """Whether a main file that is not accepted yet may call for this path."""
+        if self._assembly.above(folder, path):
+            return True
+        settling = self._candidates.paths(folder)
+        return any(assets.has_references(one) and may_call_for(one, path) for one in settling)
 
     def idle(self, folder: str = "") -> bool:
         """Whether nothing is in the air: no hint, candidate, waiting asset or scan, and every
@@ -224,7 +231,7 @@ class Intake:
         if not isinstance(rule, Rule):
             return None
         self._silent[folder.name] += pending.silent
-        if assets.has_references(key[1]):
+        if assets.has_references(key[1]) and any(job.process != PASS for job in rule.jobs):
             self._assembly.take(folder, key[1], facts, rule)
             return None
         return Arrival(Asset(folder.name, key[1], facts.fingerprint))

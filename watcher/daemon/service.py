@@ -145,6 +145,7 @@ class Service:
             perform=self._perform,
             poll=self._poll,
             look=self._look,
+            may_need=self._may_need,
             changed=self._changed,
             trouble=self._trouble,
         )
@@ -157,6 +158,9 @@ class Service:
 
     def _look(self, folder: str, path: str) -> None:
         self.intake.nudge(folder, path)
+
+    def _may_need(self, folder: str, path: str) -> bool:
+        return self.intake.may_need(folder, path)
 
     def _hint(self, scheduler: str) -> Callable[[str], None]:
         return lambda remote: self.engine.post(Hint(scheduler, remote))

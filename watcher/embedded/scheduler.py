@@ -100,7 +100,11 @@ class EmbeddedScheduler:
         self._owner = _own(root)
         self._options = options
         self._folders = Folders(root)
-        self._store = Store(root / "jobs.sqlite")
+        try:
+            self._store = Store(root / "jobs.sqlite")
+        except StateTaken:
+            self._owner.close()
+            raise
         self._catalog = Catalog(options.processes, options.package)
         self._queue = _Queue()
         self._gate = Gate()

@@ -92,9 +92,7 @@ class Store:
     def __init__(self, path: Path) -> None:
         self._lock = threading.Lock()
         try:
-            self._db = sqlite3.connect(path, check_same_thread=False, isolation_level=None)
-            self._db.execute("PRAGMA journal_mode=WAL")
-            self._db.executescript(_SCHEMA)
+            self._db = _opened(path)
         except sqlite3.Error as error:
             raise StateTaken(
                 f"the job store cannot be used ({error})",
@@ -229,6 +227,17 @@ class Store:
         with self._session():
             rows = self._db.execute(query, values).fetchall()
         return [_job(row) for row in rows]
+
+
+def _opened(path: Path) -> sqlite3.Connection:
+    found = sqlite3.connect(path, check_same_thread=False, isolation_level=None)
+    try:
+        found.execute("PRAGMA journal_mode=WAL")
+        found.executescript(_SCHEMA)
+    except sqlite3.Error:
+        found.close()
+        raise
+    return found
 
 
 def _dump_steps(steps: Iterable[Step]) -> str:

@@ -132,6 +132,12 @@ def needed(connection: Connection, folder: str, paths: Sequence[str], file_id: i
     return found
 
 
+def assembled(connection: Connection, folder: str) -> bool:
+    """Whether any file of the folder ever had parts."""
+    asked = select(PARTS.c.file_id).where(PARTS.c.folder == written(folder)).limit(1)
+    return connection.execute(asked).first() is not None
+
+
 def unfinished(connection: Connection) -> list[Work]:
     """Everything that recovery must look at, oldest first."""
     return works(connection, select(FILES).where(UNFINISHED).order_by(F.id))

@@ -112,6 +112,11 @@ class SqlLedger:
         with self._reading() as connection:
             return reading.needed(connection, folder, paths, file_id)
 
+    def assembled(self, folder: str) -> bool:
+        """See ``Ledger``."""
+        with self._reading() as connection:
+            return reading.assembled(connection, folder)
+
     def unfinished(self) -> list[Work]:
         """See ``Ledger``. Held files are among them; oldest first."""
         with self._reading() as connection:
