@@ -45,6 +45,10 @@ _SINGLE = frozenset(
     ]
 )
 _VECTORS = frozenset({"-o", "-s", "-t"})  # one to three numbers
+PARTS = frozenset(
+    ["mtl", "bin", "png", "jpg", "jpeg", "tga", "bmp", "tif", "tiff", "dds", "ktx", "ktx2", "webp"]
+    + ["gif", "exr", "hdr", "psd"]
+)
 _LEAST = {b"v": 3, b"vn": 3, b"vt": 1, b"f": 3, b"l": 2, b"p": 1}
 
 
@@ -90,6 +94,11 @@ class Closure:
 def has_references(name: str) -> bool:
     """Whether files of this name may call for others."""
     return _suffix(name) in _READERS
+
+
+def may_be_part(name: str) -> bool:
+    """Whether files of this name are what others call for: materials, textures, buffers."""
+    return _suffix(name) in PARTS
 
 
 def references(name: str, stream: IO[bytes]) -> Findings:

@@ -89,6 +89,8 @@ class Assembly:
 
     def above(self, folder: str, path: str) -> bool:
         """Whether a main file waits that may yet call for this path."""
+        if self._inbox.unfinished_tasks:
+            return True
         waiting = tuple(self._waiting)
         return any(name == folder and may_call_for(main, path) for name, main in waiting)
 

@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
-from watcher.core import delivery, outcomes, queueing
+from watcher.core import assets, delivery, outcomes, queueing
 from watcher.core.effects import (
     Clean,
     Dispose,
@@ -34,7 +34,6 @@ from watcher.core.settings import Folder, Rule, Settings
 from watcher.daemon.active import Active, Tally
 from watcher.daemon.polls import Polls
 from watcher.errors import LedgerUnusable, WatcherError
-
 
 PATIENCE = 0.5  # seconds until a file that others may need is disposed of, if they are done then
 
@@ -225,6 +224,8 @@ class Books:
 
     def _wanted(self, file: FileRecord) -> bool:
         """Whether another asset may still need this file as its part, where it is."""
+        if not assets.may_be_part(file.path):
+            return False
         if self.outside.may_need(file.folder, file.path):
             return True
         if file.folder not in self.assembled:

@@ -10,6 +10,7 @@ import heapq
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from watcher.core import assets
 from watcher.core.settle import Candidate, Hint
 
 Key = tuple[str, str]  # folder, path
@@ -34,6 +35,7 @@ class Candidates:
     def __init__(self) -> None:
         self._pending: dict[Key, Pending] = {}
         self._heap: list[tuple[float, Key]] = []
+        self._mains: set[Key] = set()  # those that may call for parts
 
     def __len__(self) -> int:
         return len(self._pending)
@@ -42,15 +44,17 @@ class Candidates:
         """The folder of each candidate."""
         return (folder for folder, _ in tuple(self._pending))
 
-    def paths(self, folder: str) -> Iterator[str]:
-        """The paths of a folder's candidates."""
-        return (path for name, path in tuple(self._pending) if name == folder)
+    def mains(self, folder: str) -> Iterator[str]:
+        """The paths of a folder's candidates that may call for parts."""
+        return (path for name, path in tuple(self._mains) if name == folder)
 
     def hinted(self, key: Key, hint: Hint, *, now: float, silent: bool = False) -> None:
         """Note a reason to look; a closed or moved file is looked at now."""
         pending = self._pending.get(key)
         if pending is None:
             self._pending[key] = Pending(now, hint, silent)
+            if assets.has_references(key[1]):
+                self._mains.add(key)
             heapq.heappush(self._heap, (now, key))
             return
         pending.silent = pending.silent and silent
@@ -80,6 +84,7 @@ class Candidates:
     def drop(self, key: Key) -> None:
         """Forget a candidate."""
         self._pending.pop(key, None)
+        self._mains.discard(key)
 
     def next_at(self) -> float | None:
         """When the next look is due; None when there is none."""

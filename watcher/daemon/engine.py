@@ -57,8 +57,10 @@ class Engine:
     """See the module. ``post`` may be called from any thread, the rest from the engine's own."""
 
     def __init__(self, settings: Settings, ledger: Ledger, clock: Clock, outside: Outside) -> None:
-        self.books = Books(settings, ledger, clock, outside)
         self.inbox: queue.SimpleQueue[object] = queue.SimpleQueue()
+        # an arrival that lies in the inbox may call for a part as well as one that settles
+        seen = replace(outside, may_need=lambda *at: outside.may_need(*at) or self._pressed())
+        self.books = Books(settings, ledger, clock, seen)
         self.beat = clock.monotonic()
         self._arrivals = Arrivals(self.books)
         self._starts = Starts(self.books)
@@ -72,6 +74,9 @@ class Engine:
             Absent: self._arrivals.gone,
             Stop: self._on_stop,
         }
+
+    def _pressed(self) -> bool:
+        return not self.inbox.empty()
 
     # ------------------------------------------------------------ life
     def post(self, message: object) -> None:

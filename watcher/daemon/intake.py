@@ -109,8 +109,7 @@ class Intake:
         """Whether a main file that is not accepted yet may call for this path."""
         if self._assembly.above(folder, path):
             return True
-        settling = self._candidates.paths(folder)
-        return any(assets.has_references(one) and may_call_for(one, path) for one in settling)
+        return any(may_call_for(one, path) for one in self._candidates.mains(folder))
 
     def idle(self, folder: str = "") -> bool:
         """Whether nothing is in the air: no hint, candidate, waiting asset or scan, and every
