@@ -67,7 +67,7 @@ def gear(folder: Path) -> None:
         for a, b in ((1, 0), (0, 2), (2, 3), (3, 1)):
             p, q, r, s = (a * count + here, b * count + here, b * count + after, a * count + after)
             faces += [(p, q, r), (p, r, s)]
-    mesh = trimesh.Trimesh(np.concatenate(rings), faces)
+    mesh: Any = trimesh.Trimesh(np.concatenate(rings), faces)
     (folder / "gear.stl").write_bytes(mesh.export(file_type="stl"))
 
 
@@ -80,7 +80,8 @@ def lamp(folder: Path) -> None:
         (trimesh.creation.cone(0.12, 0.12, sections=64), (0.31, 0, 0), (0.80, 0.22, 0.16)),
         (trimesh.creation.icosphere(3, 0.035), (0.31, 0, 0), (0.98, 0.93, 0.75)),
     )
-    quarter = trimesh.transformations.rotation_matrix(-math.pi / 2, [1, 0, 0])
+    moves: Any = trimesh.transformations
+    quarter = moves.rotation_matrix(-math.pi / 2, [1, 0, 0])
     material: Any = trimesh.visual.material.PBRMaterial
     look: Any = trimesh.visual.TextureVisuals
     for index, (mesh, (height, *_), colour) in enumerate(parts):
@@ -88,7 +89,7 @@ def lamp(folder: Path) -> None:
         mesh.visual = look(
             material=material(baseColorFactor=factors, metallicFactor=0.1, roughnessFactor=0.4)
         )
-        place = trimesh.transformations.translation_matrix([0, height, 0]) @ quarter
+        place = moves.translation_matrix([0, height, 0]) @ quarter
         scene.add_geometry(
             mesh, geom_name=("base", "stem", "shade", "bulb")[index], transform=place
         )

@@ -155,7 +155,7 @@ def rows_of_off(sample: Sample, lines: Iterable[bytes]) -> None:
 
 
 def _room_for_rows(sample: Sample, rows: int) -> None:
-    if rows * 6 > sample.size:
+    if rows * 2 > sample.size:
         promise = f"the file promises {rows} rows, more than its {sample.size} bytes can hold"
         raise cut_short(sample.name, promise)
 

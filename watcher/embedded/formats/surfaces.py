@@ -92,8 +92,10 @@ def _dress_material(surface: Surface, visual: Any) -> None:
     import numpy as np  # noqa: PLC0415 - converters come with the first job
 
     material = visual.material
-    # PBR factors are linear in glTF; trimesh keeps them as bytes either way.
     colour = np.asarray(material.main_color, dtype=float)[:3] / 255.0
+    if hasattr(material, "baseColorFactor"):
+        # glTF states this factor in linear light; colours are sRGB here.
+        colour = np.where(colour <= 0.0031308, 12.92 * colour, 1.055 * colour ** (1 / 2.4) - 0.055)  # noqa: PLR2004 - IEC 61966-2-1
     surface.colour = tuple(colour.clip(0.02, 0.95))
     surface.metallic = float(_number(material, "metallicFactor", 0.0))
     surface.roughness = float(_number(material, "roughnessFactor", 0.5))

@@ -101,8 +101,19 @@ def _merged(model: Model) -> Any:
     parts = placed(model.scene)
     for part in parts:
         if part.visual.kind == "texture":
-            part.visual = part.visual.to_color()
+            part.visual = _vertex_colours(part)
     return trimesh.util.concatenate(parts)
+
+
+def _vertex_colours(part: Any) -> Any:
+    import numpy as np  # noqa: PLC0415 - imported with the first job
+    import trimesh  # noqa: PLC0415 - imported with the first job
+
+    colours = np.atleast_2d(part.visual.to_color().vertex_colors)
+    if len(colours) != len(part.vertices):  # without a texture, one colour stands for all
+        colours = np.tile(part.visual.material.main_color, (len(part.vertices), 1))
+    look: Any = trimesh.visual.ColorVisuals
+    return look(mesh=part, vertex_colors=colours)
 
 
 def _stl(model: Model, target: Path) -> None:
