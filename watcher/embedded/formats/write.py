@@ -109,9 +109,12 @@ def _vertex_colours(part: Any) -> Any:
     import numpy as np  # noqa: PLC0415 - imported with the first job
     import trimesh  # noqa: PLC0415 - imported with the first job
 
-    colours = np.atleast_2d(part.visual.to_color().vertex_colors)
-    if len(colours) != len(part.vertices):  # without a texture, one colour stands for all
-        colours = np.tile(part.visual.material.main_color, (len(part.vertices), 1))
+    material = part.visual.material
+    image = getattr(material, "image", None) or getattr(material, "baseColorTexture", None)
+    if image is None or part.visual.uv is None:
+        colours = np.tile(material.main_color, (len(part.vertices), 1))
+    else:
+        colours = part.visual.to_color().vertex_colors
     look: Any = trimesh.visual.ColorVisuals
     return look(mesh=part, vertex_colors=colours)
 
@@ -149,8 +152,13 @@ def _dae(model: Model, target: Path) -> None:
     from trimesh.exchange.dae import export_collada  # noqa: PLC0415 - imported with the first job
 
     scene = model.scene.scaled(METRES.get(model.unit, 1.0))
+    parts = placed(scene)
+    for part in parts:
+        material = getattr(part.visual, "material", None)
+        if getattr(material, "roughnessFactor", None) == 0:
+            material.roughnessFactor = 0.01  # COLLADA's shininess is its inverse
     export: Any = export_collada
-    target.write_bytes(export(placed(scene)))
+    target.write_bytes(export(parts))
 
 
 def _3mf(model: Model, target: Path) -> None:
