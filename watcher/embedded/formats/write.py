@@ -154,7 +154,7 @@ def _dae(model: Model, target: Path) -> None:
     scene = model.scene.scaled(METRES.get(model.unit, 1.0))
     parts = placed(scene)
     for part in parts:
-        material = getattr(part.visual, "material", None)
+        material: Any = getattr(part.visual, "material", None)
         if getattr(material, "roughnessFactor", None) == 0:
             material.roughnessFactor = 0.01  # COLLADA's shininess is its inverse
     export: Any = export_collada
