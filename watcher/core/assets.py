@@ -45,10 +45,8 @@ _SINGLE = frozenset(
     ]
 )
 _VECTORS = frozenset({"-o", "-s", "-t"})  # one to three numbers
-PARTS = frozenset(
-    ["mtl", "bin", "png", "jpg", "jpeg", "tga", "bmp", "tif", "tiff", "dds", "ktx", "ktx2", "webp"]
-    + ["gif", "exr", "hdr", "psd"]
-)
+_IMAGES = ("png", "jpg", "jpeg", "tga", "bmp", "tif", "tiff", "dds", "ktx", "ktx2", "webp", "gif")
+PARTS = frozenset(("mtl", "bin", *_IMAGES, "exr", "hdr", "psd"))
 _LEAST = {b"v": 3, b"vn": 3, b"vt": 1, b"f": 3, b"l": 2, b"p": 1}
 
 

@@ -12,7 +12,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import Enum
 from typing import Any
 
@@ -242,7 +242,8 @@ class _Attempt:
         if left.get("ok"):
             return Outcome(status=SUCCESS, result=left["result"], warnings=warnings, steps=steps)
         reason = self._too_big() if left.get("memory") else left["error"]
-        return self._failure(reason, left["detail"] or self._tail(), warnings, steps)
+        failed = self._failure(reason, left["detail"] or self._tail(), warnings, steps)
+        return replace(failed, permanent=bool(left.get("permanent")))
 
     def _failure(
         self, reason: str, detail: str, warnings: tuple[str, ...], steps: tuple[Step, ...]

@@ -372,4 +372,5 @@ def _status(job: Job) -> JobStatus:
         detail=job.detail,
         result=job.result if job.status == SUCCESS else None,
         warnings=job.warnings,
+        permanent=bool(job.permanent),
     )

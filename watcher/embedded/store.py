@@ -26,7 +26,8 @@ CREATE TABLE IF NOT EXISTS jobs (
     seq INTEGER PRIMARY KEY AUTOINCREMENT, id TEXT NOT NULL UNIQUE, name TEXT NOT NULL,
     process TEXT NOT NULL, priority INTEGER NOT NULL, status TEXT NOT NULL, requested REAL NOT NULL,
     started REAL, stopped REAL, progress INTEGER, retry INTEGER NOT NULL DEFAULT 0,
-    runs INTEGER NOT NULL DEFAULT 0, error TEXT, detail TEXT NOT NULL DEFAULT '',
+    runs INTEGER NOT NULL DEFAULT 0, permanent INTEGER NOT NULL DEFAULT 0,
+    error TEXT, detail TEXT NOT NULL DEFAULT '',
     steps TEXT NOT NULL DEFAULT '[]', warnings TEXT NOT NULL DEFAULT '[]',
     result TEXT NOT NULL DEFAULT 'null'
 ) STRICT;
@@ -34,7 +35,7 @@ CREATE INDEX IF NOT EXISTS jobs_by_status ON jobs (status);
 """
 _COLUMNS = (
     "seq, id, name, process, priority, status, requested, started, stopped, progress, retry, runs, "
-    "error, detail, steps, warnings, result"
+    "permanent, error, detail, steps, warnings, result"
 )
 _MANY = 500  # below SQLite's oldest limit of host parameters
 
@@ -68,11 +69,15 @@ class Job:
     steps: tuple[Step, ...] = ()
     warnings: tuple[str, ...] = ()
     result: Any = None
+    permanent: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
-    """How a job ended: SUCCESS, FAILURE or REVOKED, and what it left to say."""
+    """How a job ended: SUCCESS, FAILURE or REVOKED, and what it left to say.
+
+    ``permanent``: the job said itself that running it again cannot help.
+    """
 
     status: str
     error: str | None = None
@@ -80,6 +85,7 @@ class Outcome:
     result: Any = None
     warnings: tuple[str, ...] = ()
     steps: tuple[Step, ...] = field(default=())
+    permanent: bool = False
 
 
 class Store:
@@ -182,7 +188,7 @@ class Store:
         marks = ",".join("?" * len(ENDED))
         return self._change(
             "status = ?, stopped = ?, progress = ?, error = ?, detail = ?, result = ?,"
-            f" warnings = ?, steps = ? WHERE id = ? AND status NOT IN ({marks})",
+            f" warnings = ?, steps = ?, permanent = ? WHERE id = ? AND status NOT IN ({marks})",
             (
                 outcome.status,
                 at,
@@ -192,6 +198,7 @@ class Store:
                 json.dumps(outcome.result),
                 json.dumps(outcome.warnings),
                 _dump_steps(outcome.steps),
+                int(outcome.permanent),
                 job_id,
                 *ENDED,
             ),

@@ -91,7 +91,7 @@ def _guarded(step: Callable[[], Any]) -> Any:
     except MemoryError:
         return {"memory": True, "detail": traceback.format_exc()}
     except WatcherError as error:
-        return {"error": str(error), "detail": ""}
+        return {"error": str(error), "detail": "", "permanent": isinstance(error, JobFailure)}
     except SystemExit as error:
         # the code is part of the reason; a script that exits has not succeeded
         return {"error": f"the script called exit({error.code!r})", "detail": ""}
