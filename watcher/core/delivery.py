@@ -38,26 +38,28 @@ def plan(work: Work, rule: Rule, owned: dict[str, str]) -> Planned | Clashing:
     """Expand the rule's template for every output that has no final name yet.
 
     ``owned`` tells which source path owns a target; only our own are replaced, unless the rule
-    says ``on_conflict: replace``.
+    says ``on_conflict: replace``. Two jobs may make the same bytes under one name (both thumbnails
+    and metadata write ``metadata.json``): they are published once.
     """
     try:
         outputs = tuple(_named(work, job, rule) for job in work.jobs)
     except WatcherError as error:
         return Clashing(str(error))
-    seen: dict[str, str] = {}
+    first: dict[str, tuple[str, Output]] = {}
     for job, ones in zip(work.jobs, outputs, strict=True):
         for one in ones:
             label = f"{job.label}/{one.name}"
-            if one.target in seen and one.target:
-                return Clashing(_collision(rule, one.target, seen[one.target], label))
-            seen[one.target] = label
+            known = first.setdefault(one.target, (label, one))
+            same = (one.size, one.digest) == (known[1].size, known[1].digest)
+            if one.target and not same:
+                return Clashing(_collision(rule, one.target, known[0], label))
     places = tuple(
         Place(
             job.id, one.name, one.target, one.size, one.digest, _may_replace(work, rule, one, owned)
         )
         for job, ones in zip(work.jobs, outputs, strict=True)
         for one in ones
-        if one.target
+        if one.target and first[one.target][1] is one
     )
     receipts = receipts_of(work, rule, outputs) if rule.receipt else ()
     return Planned(outputs, places, receipts)

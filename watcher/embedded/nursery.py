@@ -19,8 +19,9 @@ import socket
 from collections.abc import Iterator
 
 from watcher.embedded import worker
+from watcher.embedded.formats import PRELOAD
 
-_PRELOAD = ("numpy", "trimesh", "PIL.Image", "networkx", "lxml.etree", "sqlite3", "logging")
+_PRELOAD = (*PRELOAD, "sqlite3", "logging")
 _PR_SET_PDEATHSIG = 1  # linux/prctl.h
 
 
