@@ -17,7 +17,7 @@ import click
 
 from watcher.cli.app import ExitCode
 from watcher.cli.options import config_option, json_option, ledger_of, loaded, place_of
-from watcher.cli.output import ago, table, wants_json
+from watcher.cli.output import ago, table
 from watcher.core.delivery import stamp
 from watcher.core.model import FileRecord, FileState, Work, printable
 from watcher.core.ports import Ledger
@@ -39,7 +39,7 @@ def plan(config: Path | None, as_json: bool, name: str | None) -> None:  # noqa:
     """
     settings = loaded(config).settings
     rows = list(_imagined(settings, name) if name else _found(settings))
-    if wants_json(as_json):
+    if as_json:
         click.echo(json.dumps(rows))
         return
     shown = [(row["folder"], row["file"], row["rule"] or "-", _words(row)) for row in rows]
@@ -158,7 +158,7 @@ def files(config: Path | None, as_json: bool, state: str | None, limit: int) -> 
     ledger = ledger_of(settings)
     wanted = FileState(state) if state else None
     works = ledger.files(state=wanted, limit=limit) if ledger is not None else []
-    if wants_json(as_json):
+    if as_json:
         click.echo(json.dumps([described(settings, work) for work in works]))
         return
     shown = [
@@ -228,7 +228,7 @@ def explain(config: Path | None, as_json: bool, path: str) -> int:  # noqa: FBT0
     folder, below = place_of(settings, os.fsdecode(path))
     ledger = ledger_of(settings)
     arrivals = ledger.history(folder.name, below) if ledger is not None else []
-    if wants_json(as_json):
+    if as_json:
         click.echo(json.dumps([_history_json(record, rows) for record, rows in arrivals]))
         return ExitCode.OK if arrivals else ExitCode.FAILED
     if not arrivals:

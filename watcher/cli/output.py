@@ -1,6 +1,6 @@
-"""Tables for people, JSON for pipes.
+"""Tables: drawn on a terminal, plain lines elsewhere.
 
-Imports click and rich. Invariant: standard output carries either one table or one JSON document.
+Imports click and rich. Invariant: nothing is cut off or wrapped when the output is not a terminal.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Sequence
 
+import click
 from rich import box
 from rich.console import Console
 from rich.table import Table
@@ -17,23 +18,27 @@ from rich.text import Text
 _UNITS = ((86400.0, "d"), (3600.0, "h"), (60.0, "min"), (1.0, "s"))
 
 
-def wants_json(asked: bool) -> bool:  # noqa: FBT001  (a flag of the command line)
-    """JSON when it is asked for, or when nobody is looking."""
-    return asked or not sys.stdout.isatty()
-
-
 def table(heads: Sequence[str], rows: Sequence[Sequence[str]], *, empty: str) -> None:
-    """Print rows under their heads, or a word when there are none."""
-    console = Console(highlight=False)
+    """Print rows under their heads, or a word when there are none. Off a terminal each row is one
+    line of aligned columns, for grep and cut."""
     if not rows:
-        console.print(empty)
-        return
+        click.echo(empty)
+    elif sys.stdout.isatty():
+        _draw(heads, rows)
+    else:
+        widths = [max(len(row[i]) for row in rows) for i in range(len(heads))]
+        for row in rows:
+            cells = (cell.ljust(width) for cell, width in zip(row, widths, strict=True))
+            click.echo("  ".join(cells).rstrip())
+
+
+def _draw(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     shown = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     for head in heads:
         shown.add_column(head, overflow="fold")
     for row in rows:
-        shown.add_row(*(Text(str(cell)) for cell in row))
-    console.print(shown)
+        shown.add_row(*(Text(cell) for cell in row))
+    Console(highlight=False).print(shown)
 
 
 def ago(at: float) -> str:
