@@ -15,6 +15,7 @@ from dataclasses import dataclass, replace
 
 from watcher.core import assets, delivery, outcomes, queueing
 from watcher.core.effects import (
+    Clash,
     Clean,
     Dispose,
     Effect,
@@ -70,6 +71,7 @@ class Books:
         }
         self.effects: list[Effect] = []
         self.changes: list[Change] = []
+        self._owners: dict[tuple[str, str], str] = {}
         self._folders = {folder.name: folder for folder in settings.folders}
         self._timers: list[tuple[float, int, Effect | tuple[int, int]]] = []
         self._order = itertools.count()
@@ -92,21 +94,48 @@ class Books:
         """A file with its jobs, from memory or the ledger."""
         return self.active.works.get(file_id) or self.ledger.work(file_id)
 
-    def context(self, work: Work, staged: Outcome | None = None) -> outcomes.Context:
-        """What a decision needs; ``staged`` tells of outputs that are just being added."""
+    def context(self, work: Work, outcome: Outcome | None = None) -> outcomes.Context:
+        """What a decision needs. Who owns the final names matters when they are planned: after
+        the last job is staged (``foresee`` has asked), after a clash, and at recovery."""
         rule = self.rule_of(work.file)
         assert rule is not None  # noqa: S101  (callers let go of files whose rule is gone)
-        owners: dict[str, str] = {}
-        if rule.on_conflict == "own" and (staged is not None or all_staged(work)):
-            seen = work if staged is None else with_outputs(work, staged)
-            owners = self.ledger.owners(work.file.folder, delivery.targets(seen, rule))
+        folder = self._folders[work.file.folder]
+        owned: dict[str, str] = {}
+        result = outcome.result if outcome is not None else None
+        if isinstance(result, Staged | Clash) or (outcome is None and all_staged(work)):
+            staged = outcome if isinstance(result, Staged) else None
+            wanted = self._targets(work, rule, staged)
+            if staged is None:
+                self._ask_owners(folder.name, wanted)
+            known = ((target, self._owners.get((folder.name, target), "")) for target in wanted)
+            owned = {target: path for target, path in known if path}
+        spread = random.random()  # noqa: S311  (jitter, no secret)
         return outcomes.Context(
-            folder=self._folders[work.file.folder],
-            rule=rule,
-            now=self.clock.now(),
-            spread=random.random(),  # noqa: S311  (jitter, no secret)
-            owned=owners,
+            folder=folder, rule=rule, now=self.clock.now(), spread=spread, owned=owned
         )
+
+    def _targets(self, work: Work, rule: Rule, staged: Outcome | None) -> list[str]:
+        if rule.on_conflict != "own":
+            return []
+        return delivery.targets(work if staged is None else with_outputs(work, staged), rule)
+
+    def foresee(self, staged: Sequence[Outcome]) -> None:
+        """Ask once who owns the final names of everything that was just staged."""
+        self._owners.clear()
+        wanted: dict[str, list[str]] = {}
+        for outcome in staged:
+            file_id = getattr(outcome.effect, "file").id  # noqa: B009  (only Copy and Fetch stage)
+            work = self.active.works.get(file_id)
+            rule = self.rule_of(work.file) if work is not None else None
+            if work is not None and rule is not None:
+                wanted.setdefault(work.file.folder, []).extend(self._targets(work, rule, outcome))
+        for folder, targets in wanted.items():
+            self._ask_owners(folder, targets)
+
+    def _ask_owners(self, folder: str, targets: Sequence[str]) -> None:
+        if targets:
+            found = self.ledger.owners(folder, targets)
+            self._owners.update(((folder, target), path) for target, path in found.items())
 
     # ------------------------------------------------------------ taking decisions
     def take(self, step: Step) -> None:

@@ -134,6 +134,9 @@ class Engine:
         messages = self._drain(self._patience(longest))
         self.beat = self.books.clock.monotonic()
         arrived = [one for one in messages if isinstance(one, Arrival)]
+        self.books.foresee(
+            [m for m in messages if isinstance(m, Outcome) and isinstance(m.result, Staged)]
+        )
         for message in messages:
             if not isinstance(message, Arrival):
                 self._handlers[type(message)](message)
@@ -196,10 +199,9 @@ class Engine:
                 self._decide(work, outcome)
 
     def _decide(self, work: Work, outcome: Outcome) -> None:
-        staged = isinstance(outcome.result, Staged)
-        if staged:
+        if isinstance(outcome.result, Staged):
             self.books.active.copying.difference_update(job.id for job in work.jobs)
-        context = self.books.context(work, outcome if staged else None)
+        context = self.books.context(work, outcome)
         self.books.take(outcomes.after(work, outcome, context))
 
     def _note_scheduler(self, outcome: Outcome) -> None:
