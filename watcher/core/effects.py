@@ -101,6 +101,7 @@ class Clean:
     """
 
     folder: str
+    arrival: int
     jobs: tuple[JobRecord, ...]
     cancel: bool = False
 

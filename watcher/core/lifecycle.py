@@ -250,16 +250,21 @@ def start(work: Work, job: JobRecord, rule: Rule, *, key: str, now: float) -> St
     return step
 
 
+def clean(work: Work, jobs: tuple[JobRecord, ...], *, cancel: bool = False) -> Clean:
+    """Free what these jobs of this arrival left."""
+    return Clean(work.file.folder, work.file.arrival, jobs, cancel=cancel)
+
+
 def begin(step: Step, now: float) -> None:
     """The first job begins, and the file with it."""
     if step.work.file.state in (FileState.ACCEPTED, FileState.HELD):
-        step.move_file(FileEvent.BEGIN, now, reason="", next_at=0.0)
+        step.move_file(FileEvent.BEGIN, now, reason="", next_at=0.0, attempt=0)
 
 
 def again(step: Step, job: JobRecord, now: float, *, reason: str, at: float, counts: bool) -> None:
     """This attempt is void: wait for the next one, under a new key."""
     if job.remote:
-        step.effects.append(Clean(step.work.file.folder, (job,), cancel=True))
+        step.effects.append(clean(step.work, (job,), cancel=True))
     step.move_job(
         job, JobEvent.AGAIN, now, reason,
         error=reason, next_at=at, attempt=job.attempt + counts, key="", remote="", outputs=(),
@@ -278,7 +283,7 @@ def fail(step: Step, now: float, *, reason: str, job: JobRecord | None = None) -
             own = job is None or other.id == job.id
             text = reason if own else "given up: another job of this file failed"
             step.move_job(other, JobEvent.FAIL, now, text, error=text)
-    step.effects.append(Clean(step.work.file.folder, step.work.jobs, cancel=True))
+    step.effects.append(clean(step.work, step.work.jobs, cancel=True))
     path = step.work.file.path
     step.move_file(FileEvent.FAIL, now, label, reason=label, disposal=path, attempt=0, next_at=0.0)
     step.effects.append(Quarantine(step.work.file, ""))
@@ -287,7 +292,7 @@ def fail(step: Step, now: float, *, reason: str, job: JobRecord | None = None) -
 def restart(work: Work, asset: Asset, now: float, *, why: str) -> Step:
     """The file in work was replaced by new content: void what is under way and begin anew."""
     step = Step(work)
-    step.effects.append(Clean(work.file.folder, work.jobs, cancel=True))
+    step.effects.append(clean(work, work.jobs, cancel=True))
     for job in work.jobs:
         step.move_job(
             job, JobEvent.RESTART, now, why,
@@ -312,7 +317,7 @@ def finish(step: Step, folder: Folder, now: float) -> None:
         reason="", attempt=0, next_at=0.0, disposed=keep,
         disposal="" if keep else step.work.file.path,
     )  # fmt: skip
-    step.effects.append(Clean(folder.name, step.work.jobs))
+    step.effects.append(clean(step.work, step.work.jobs))
     if not keep:
         step.effects.append(Dispose(step.work.file))
 

@@ -13,6 +13,7 @@ from watcher.core import pacing
 from watcher.core.delivery import Clashing, plan
 from watcher.core.effects import (
     Clash,
+    Clean,
     Copy,
     Dispose,
     Done,
@@ -40,7 +41,7 @@ from watcher.core.lifecycle import (
     finish,
     spec_of,
 )
-from watcher.core.model import JobRecord, JobState, JobStatus, Output, Phase, Work
+from watcher.core.model import FileState, JobRecord, JobState, JobStatus, Output, Phase, Work
 from watcher.core.ports import OwnTarget
 from watcher.core.settings import PASS, Folder, Rule
 from watcher.errors import (
@@ -75,9 +76,18 @@ class Context:
 def after(work: Work, outcome: Outcome, context: Context) -> Step:
     """The decision about one outcome. An outcome of a past life of the file decides nothing."""
     if stale(work, outcome.effect):
-        return Step(work)
+        return _too_late(Step(work), outcome)
     decide = DECISIONS[type(outcome.effect)]
     return decide(Step(work), outcome, context)
+
+
+def _too_late(step: Step, outcome: Outcome) -> Step:
+    """A job that was sent for a past life of the file is not wanted any more."""
+    effect, result = outcome.effect, outcome.result
+    if isinstance(effect, Submit) and isinstance(result, Sent):
+        sent = replace(effect.job, remote=result.remote)
+        step.effects.append(Clean(effect.file.folder, effect.file.arrival, (sent,), cancel=True))
+    return step
 
 
 def stale(work: Work, effect: Effect) -> bool:
@@ -151,9 +161,8 @@ def hold(step: Step, effect: Effect, error: WatcherError, context: Context) -> N
             FileEvent.HOLD, context.now, str(error), reason=str(error), attempt=tries, next_at=at
         )
     else:
-        step.save_file(
-            context.now, "waiting", str(error), reason=str(error), attempt=tries, next_at=at
-        )
+        reason = file.reason if file.state is FileState.FAILED else str(error)
+        step.save_file(context.now, "waiting", str(error), reason=reason, attempt=tries, next_at=at)
     step.timers.append((at, renewed(effect, step.work)))
 
 

@@ -9,13 +9,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from watcher.core.effects import Done, Identify, Result, Return, Wrong
+from watcher.core.effects import Done, Identify, Look, Result, Return, Wrong
 from watcher.core.lifecycle import (
     UNFINISHED,
     FileEvent,
     Step,
     Verdict,
     accept,
+    all_staged,
     fail,
     restart,
     verdict,
@@ -65,7 +66,7 @@ class Arrivals:
         if kind is Verdict.COMPARE:
             self._comparing[record.id] = one
             self._books.effects.append(Identify(replace(record, print=one.asset.print)))
-        elif kind is Verdict.TOUCHED:
+        elif kind is Verdict.TOUCHED and record.id not in self._books.active.works:
             self._touched(work, one.asset)
         else:
             self._renewed(work, one)
@@ -80,7 +81,11 @@ class Arrivals:
         rule = self._rule(one.asset)
         if rule is None:
             return
-        if work.file.state in UNFINISHED and rule.name == work.file.rule:
+        if work.file.state in UNFINISHED and all_staged(work):
+            # it is being published: that ends first, then the new content is looked at again
+            again = Look(work.file.folder, work.file.path)
+            self._books.later(self._books.clock.now() + 1.0, again)
+        elif work.file.state in UNFINISHED and rule.name == work.file.rule:
             self._restarted(restart(work, one.asset, self._books.clock.now(), why=REPLACED))
         else:
             step = Step(work)

@@ -66,6 +66,7 @@ class Books:
         self.polls = {name: Polls(one) for name, one in settings.schedulers.items()}
         self.tally = Tally()
         self.performing = 0
+        self.stopping = False
         self.assembled = {
             folder.name for folder in settings.folders if ledger.assembled(folder.name)
         }
@@ -219,7 +220,12 @@ class Books:
     # ------------------------------------------------------------ recording, then doing
     def commit(self) -> None:
         """Record what was decided, then let it happen. A ledger that cannot be written stops
-        everything until it can: no effect without its record."""
+        everything until it can: no effect without its record.
+
+        Raises:
+            LedgerUnusable: it cannot be written and the daemon is to stop; what was decided and
+                not recorded is decided again after the next start.
+        """
         while self.changes and not self._recorded():
             time.sleep(1.0)
         changes, self.changes = self.changes, []
@@ -234,6 +240,8 @@ class Books:
             self.ledger.apply(self.changes)
         except LedgerUnusable as error:
             self.outside.trouble("ledger", error)
+            if self.stopping:
+                raise
             return False
         return True
 

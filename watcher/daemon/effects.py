@@ -151,9 +151,9 @@ def _same(world: World, folder: Folder, path: str, expect: Fingerprint) -> None:
 
 
 # ---------------------------------------------------------------- staging
-def token(job_id: int) -> str:
-    """The name of a job's staging folder."""
-    return f"job-{job_id:x}"
+def token(job_id: int, arrival: int) -> str:
+    """The name of a job's staging folder; a file that starts over never meets its past life's."""
+    return f"job-{job_id:x}-{arrival}"
 
 
 def _copy(world: World, effect: Copy) -> Result:
@@ -161,7 +161,9 @@ def _copy(world: World, effect: Copy) -> Result:
     folder = world.folder(file.folder)
     _same(world, folder, file.path, file.print)
     with _our_side():
-        into = world.files.staging(folder.output, world.settings.state, token(effect.job.id))
+        into = world.files.staging(
+            folder.output, world.settings.state, token(effect.job.id, effect.file.arrival)
+        )
     copied = world.files.stage_copy(folder.input, file.path, into, PurePosixPath(file.path).name)
     _same(world, folder, file.path, file.print)
     return Staged((copied,), copied.digest)
@@ -170,7 +172,9 @@ def _copy(world: World, effect: Copy) -> Result:
 def _fetch(world: World, effect: Fetch) -> Result:
     folder = world.folder(effect.file.folder)
     with _our_side():
-        into = world.files.staging(folder.output, world.settings.state, token(effect.job.id))
+        into = world.files.staging(
+            folder.output, world.settings.state, token(effect.job.id, effect.file.arrival)
+        )
     return Staged(world.backends[effect.job.scheduler].fetch(effect.job.remote, into))
 
 
@@ -180,7 +184,7 @@ def _publish(world: World, effect: Publish) -> Result:
     places = effect.places
     placements = [
         Placement(
-            staged=_staged_path(world, folder, place.job_id) / place.name,
+            staged=_staged_path(world, folder, effect.file, place.job_id) / place.name,
             target=place.target,
             size=place.size,
             digest=place.digest,
@@ -199,8 +203,8 @@ def _publish(world: World, effect: Publish) -> Result:
     return Done()
 
 
-def _staged_path(world: World, folder: Folder, job_id: int) -> Path:
-    return world.files.staged(folder.output, world.settings.state, token(job_id))
+def _staged_path(world: World, folder: Folder, file: FileRecord, job_id: int) -> Path:
+    return world.files.staged(folder.output, world.settings.state, token(job_id, file.arrival))
 
 
 # ---------------------------------------------------------------- the source
@@ -276,13 +280,13 @@ def _clean(world: World, effect: Clean) -> Result:
     folder = world.folder(effect.folder)
     for job in effect.jobs:
         with suppress(WatcherError):
-            world.files.discard(folder.output, world.settings.state, token(job.id))
-        if job.remote and job.scheduler in world.backends:
+            world.files.discard(folder.output, world.settings.state, token(job.id, effect.arrival))
+        for remote in {job.remote, job.key} - {""}:  # sent, or perhaps sent
             backend = world.backends[job.scheduler]
             with suppress(WatcherError):
                 if effect.cancel:
-                    backend.cancel(job.remote)
-                backend.forget(job.remote)
+                    backend.cancel(remote)
+                backend.forget(remote)
     return Done()
 
 

@@ -37,6 +37,7 @@ from watcher.daemon.starts import OUTPUT_TROUBLE, Starts
 from watcher.errors import LedgerUnusable, Unreachable, WatcherError
 
 DRAIN = 2000  # messages decided in one turn at most
+COMPACT_EVERY = 3600.0  # seconds between removals of old history
 ASK_EVERY = 1.0  # seconds between looks at the requests of the command line
 
 
@@ -65,7 +66,7 @@ class Engine:
         self._arrivals = Arrivals(self.books)
         self._starts = Starts(self.books)
         self._asked = 0.0
-        self._stopping = False
+        self._compacting = 0.0
         self._handlers: dict[type, Callable[..., None]] = {
             Outcome: self._on_outcome,
             Told: self._on_told,
@@ -125,7 +126,7 @@ class Engine:
 
     def run(self, until: Callable[[], bool]) -> None:
         """Turn until ``until`` says so, or until a stop has drained."""
-        while not until() and not (self._stopping and self.books.performing == 0):
+        while not until() and not (self.books.stopping and self.books.performing == 0):
             self.turn()
         self.books.commit()
 
@@ -145,7 +146,8 @@ class Engine:
             self._arrivals.take(arrived)
         self.books.ring()
         self._requests()
-        if not self._stopping:
+        self._compact()
+        if not self.books.stopping:
             self._starts.begin()
             self._poll()
         self.books.commit()
@@ -167,7 +169,18 @@ class Engine:
         return messages
 
     def _on_stop(self, _: Stop) -> None:
-        self._stopping = True
+        self.books.stopping = True
+
+    def _compact(self) -> None:
+        """Forget what ended longer ago than the history is kept."""
+        books, now = self.books, self.books.clock.monotonic()
+        if now < self._compacting:
+            return
+        self._compacting = now + COMPACT_EVERY
+        try:
+            books.ledger.compact(books.clock.now() - books.settings.keep_history)
+        except LedgerUnusable as error:
+            books.outside.trouble("ledger", error)
 
     def _requests(self) -> None:
         books, now = self.books, self.books.clock.monotonic()

@@ -253,6 +253,7 @@ class Service:
     def stop(self) -> None:
         """Drain: begin nothing new, end what is in hand."""
         self.log.info("daemon.stopping")
+        self.engine.books.stopping = True
         self.engine.post(Stop())
 
     def close(self) -> None:
