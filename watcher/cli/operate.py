@@ -19,7 +19,7 @@ from watcher.config.schema import sample
 from watcher.config.schema import schema as json_schema
 from watcher.config.values import duration
 from watcher.core.settings import Settings
-from watcher.errors import UsageError, WatcherError
+from watcher.errors import ConfigError, UsageError, WatcherError
 
 
 @click.command()
@@ -103,9 +103,15 @@ def _run(config: Path | None, patience: float | None, *, verbose: bool) -> int:
 @click.option("--online", is_flag=True, help="Also ask each scheduler.")
 def check(config: Path | None, online: bool) -> int:  # noqa: FBT001
     """Validate the configuration: every problem as file:line:column: message."""
-    ready = loaded(config)
+    try:
+        ready = loaded(config)
+    except ConfigError as error:
+        for problem in error.problems:
+            click.echo(problem)
+        click.echo(f"watcher: {error}", err=True)
+        return ExitCode.USAGE
     for warning in ready.warnings:
-        click.echo(warning, err=True)
+        click.echo(warning)
     if online:
         _ask_schedulers(ready.settings)
     click.echo(f"{find(config, {}) if config else ready.settings.source}: no problem found")
