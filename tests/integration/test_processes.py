@@ -296,3 +296,28 @@ def test_the_samples_are_small_and_true(run, tmp_path):
     }
     assert len(sizes) == 5
     assert sizes["flange.step"] == pytest.approx(math.hypot(100, 100, 40), rel=1e-3)
+
+
+def test_without_mitsuba_pictures_are_drawn_plainly_and_told(tmp_path):
+    """Without libatomic1 the import of mitsuba raises a NameError: played by a module that does."""
+    (tmp_path / "broken").mkdir()
+    (tmp_path / "broken" / "mitsuba.py").write_text("_missing_library\n")
+    (tmp_path / "out").mkdir()
+    program = """
+import sys
+from pathlib import Path
+import trimesh
+from watcher.embedded.formats.pictures import draw_all
+told = []
+drawn = list(draw_all(trimesh.creation.box().scene(), "y", Path(sys.argv[1]), size=(32, 32),
+                      samples=1, background="#ffffff", warn=told.append))
+print(len(drawn), *told)
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", program, str(tmp_path / "out")],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "PYTHONPATH": f"{tmp_path / 'broken'}:{Path(__file__).parents[2]}"},
+    )
+    assert done.stdout.startswith("4 drawn plainly"), done.stderr
+    assert len(list((tmp_path / "out").glob("*.png"))) == 4

@@ -18,11 +18,19 @@ from watcher.embedded.formats.write import glb_of
 Draw = Callable[[View, tuple[int, int], int], Any]
 PREVIEW_TRIANGLES = 500_000
 TRANSPARENT = "transparent"
+PLAIN = "drawn plainly: Mitsuba cannot be loaded; install it, and the system library libatomic1"
 _MOST_CORNERS = 20_000
 
 
 def draw_all(
-    scene: Any, up: str, folder: Path, *, size: tuple[int, int], samples: int, background: str
+    scene: Any,
+    up: str,
+    folder: Path,
+    *,
+    size: tuple[int, int],
+    samples: int,
+    background: str,
+    warn: Callable[[str], None],
 ) -> Iterator[tuple[str, str]]:
     """Write ``iso.png``, ``x.png``, ``y.png`` and ``z.png``; gives each (view, file) when done.
 
@@ -33,13 +41,14 @@ def draw_all(
         size: width and height in pixels.
         samples: light paths per pixel of iso, half as many elsewhere; 0 draws by z-buffer.
         background: ``#rrggbb`` or ``transparent``.
+        warn: told when the pictures are plainer than they could be.
     """
     import numpy as np  # noqa: PLC0415 - converters come with the first job
 
     shown = surfaces(scene, up)
     corners = np.concatenate([surface.vertices for surface in shown])
     corners = _outline(corners)
-    draw = renderer(shown, samples)
+    draw = renderer(shown, samples, warn)
     for name in NAMES:
         share = samples if name == "iso" else (samples + 1) // 2
         picture = draw(view(name, corners, size[0] / size[1]), size, share)
@@ -47,7 +56,7 @@ def draw_all(
         yield name, f"{name}.png"
 
 
-def renderer(shown: list[Surface], samples: int) -> Draw:
+def renderer(shown: list[Surface], samples: int, warn: Callable[[str], None]) -> Draw:
     """The path tracer, or the z-buffer where Mitsuba is missing or ``samples`` is 0."""
 
     def plain(camera: View, size: tuple[int, int], _samples: int) -> Any:
@@ -61,6 +70,7 @@ def renderer(shown: list[Surface], samples: int) -> Draw:
     try:
         shapes = pathtrace.stage(shown)
     except ImportError:
+        warn(PLAIN)
         return plain
     return traced
 

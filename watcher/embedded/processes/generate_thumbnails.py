@@ -58,6 +58,7 @@ def main(pc: ProcessContext, params: dict[str, Any]) -> dict[str, Any]:
         size=(size[0], size[1]),
         samples=samples,
         background=background,
+        warn=pc.warn,
     ):
         thumbs[name] = file
         pc.progress_next(f"Drawn {file}")
