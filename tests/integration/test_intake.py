@@ -1,0 +1,381 @@
+"""Intake on real files with a real watch; only the ledger is a small fake."""
+
+import os
+import posixpath
+import shutil
+import threading
+import time
+from contextlib import contextmanager
+
+import pytest
+
+from watcher.adapters.clock import SystemClock
+from watcher.adapters.files import LocalFiles
+from watcher.core.model import Fingerprint, Known
+from watcher.core.settings import Folder, JobSpec, Match, Rule
+from watcher.daemon import scan
+from watcher.daemon.intake import Intake
+from watcher.daemon.sightings import Absent, Arrival, Fault, Refusal, RootState, ScanDone
+
+DEADLINE = 20.0
+
+
+class KnownFiles:
+    """What intake asks of a ledger."""
+
+    def __init__(self):
+        self.live = {}
+
+    def known(self, folder, directory):
+        return {
+            posixpath.basename(path): Known(print_, final=True)
+            for path, print_ in tuple(self.live.items())
+            if posixpath.dirname(path) == directory
+        }
+
+    def directories(self, folder):
+        return iter({posixpath.dirname(path) for path in self.live})
+
+    def remember(self, path, root):
+        found = (root / path).stat()
+        self.live[path] = Fingerprint(found.st_size, found.st_mtime_ns)
+
+
+class Heard:
+    """Everything that intake delivered."""
+
+    def __init__(self):
+        self.all = []
+        self._news = threading.Condition()
+
+    def __call__(self, sightings):
+        with self._news:
+            self.all.extend(sightings)
+            self._news.notify_all()
+
+    def of(self, kind):
+        return [told for told in tuple(self.all) if isinstance(told, kind)]
+
+    def paths(self):
+        return [arrival.asset.path for arrival in self.of(Arrival)]
+
+    def wait(self, condition, within=DEADLINE):
+        with self._news:
+            assert self._news.wait_for(condition, within), self.all[-20:]
+
+
+def make_folder(root, **changes):
+    rule = Rule(
+        name="r",
+        match=changes.pop("match", Match(globs=("*",))),
+        jobs=(JobSpec(label="j", process="p"),),
+        wait_for_parts=changes.pop("wait_for_parts", 1.0),
+    )
+    settings = {"name": "in", "input": root, "output": root / "../out", "failed": root / "../bad"}
+    return Folder(**{**settings, "settle": 0.1, "rules": (rule,), **changes})
+
+
+class Box:
+    def __init__(self, root, folder, intake, heard, ledger):
+        self.root, self.folder, self.heard, self.ledger = root, folder, heard, ledger
+        self.intake = intake
+
+    def wait_idle(self):
+        end = time.monotonic() + DEADLINE
+        while not self.intake.idle() and time.monotonic() < end:
+            threading.Event().wait(0.01)
+        assert self.intake.idle()
+
+    def wait_paths(self, expected):
+        wanted = set(expected)
+        self.heard.wait(lambda: wanted <= set(self.heard.paths()))
+
+
+@contextmanager
+def running(root, ledger=None, *, quiet=True, **changes):
+    folder, heard, ledger = make_folder(root, **changes), Heard(), ledger or KnownFiles()
+    intake = Intake([folder], LocalFiles(), ledger, clock=SystemClock(), deliver=heard)
+    box = Box(root, folder, intake, heard, ledger)
+    intake.start()
+    try:
+        if quiet:
+            box.wait_idle()
+        yield box
+        assert intake.alive()
+        assert heard.of(Fault) == []
+    finally:
+        intake.stop()
+
+
+@pytest.fixture
+def root(tmp_path):
+    path = tmp_path / "in"
+    path.mkdir()
+    return path
+
+
+def test_files_found_at_start_arrive(root):
+    (root / "a b").mkdir()
+    (root / "a b" / "é.step").write_bytes(b"x")
+    (root / ".hidden").write_bytes(b"x")
+    with running(root) as box:
+        assert box.heard.paths() == ["a b/é.step"]
+        assert box.heard.of(RootState) == [RootState("in", online=True, native=True)]
+        assert box.heard.of(ScanDone)[0].complete
+
+
+def test_a_copy_with_stalls_arrives_once_and_whole(root):
+    with running(root) as box, (root / "a.bin").open("wb") as stream:
+        for _ in range(3):
+            stream.write(b"x" * 1000)
+            stream.flush()
+            threading.Event().wait(0.3)
+            assert box.heard.paths() == []
+        stream.close()
+        box.wait_paths(["a.bin"])
+        assert box.heard.of(Arrival)[0].asset.print.size == 3000
+
+
+def test_a_preallocated_file_filled_later_waits_for_its_writer(root):
+    with running(root, settle=0.0) as box, (root / "a.bin").open("wb") as stream:
+        os.truncate(stream.fileno(), 5000)
+        threading.Event().wait(0.4)
+        assert box.heard.paths() == []
+        stream.write(b"y" * 5000)
+        stream.close()
+        box.wait_paths(["a.bin"])
+
+
+def test_a_rename_into_place_arrives_without_the_quiet_time(root):
+    with running(root, settle=60.0) as box:
+        (root / "a.bin.part").write_bytes(b"x")
+        (root / "a.bin.part").rename(root / "a.bin")
+        box.wait_paths(["a.bin"])
+        assert box.heard.paths() == ["a.bin"]
+
+
+def test_a_burst_of_new_folders_loses_nothing(root):
+    with running(root) as box:
+        for number in range(300):
+            deep = root / f"d{number}" / "x" / "y"
+            deep.mkdir(parents=True)
+            (deep / "f.bin").write_bytes(b"x")
+        box.wait_paths(f"d{number}/x/y/f.bin" for number in range(300))
+
+
+def test_a_tree_moved_in_and_a_tree_copied_in_arrive(root, tmp_path):
+    source = tmp_path / "source"
+    (source / "s").mkdir(parents=True)
+    (source / "s" / "a.bin").write_bytes(b"x")
+    with running(root) as box:
+        shutil.copytree(source, root / "copied")
+        source.rename(root / "moved")
+        box.wait_paths(["copied/s/a.bin", "moved/s/a.bin"])
+        (root / "moved" / "s" / "later.bin").write_bytes(b"x")
+        box.wait_paths(["moved/s/later.bin"])
+
+
+def test_a_root_deleted_and_made_again_is_offline_and_back(root, monkeypatch):
+    monkeypatch.setattr(scan, "RETRY", 0.1)
+    monkeypatch.setattr(scan, "TICK", 0.1)
+    with running(root) as box:
+        root.rmdir()
+        box.heard.wait(lambda: any(not state.online for state in box.heard.of(RootState)))
+        root.mkdir()
+        (root / "a.bin").write_bytes(b"x")
+        box.wait_paths(["a.bin"])
+        box.wait_idle()
+        (root / "b.bin").write_bytes(b"x")
+        box.wait_paths(["b.bin"])
+        assert box.heard.of(RootState)[-1].native
+
+
+def test_a_root_renamed_and_replaced_is_watched_anew(root, tmp_path, monkeypatch):
+    monkeypatch.setattr(scan, "TICK", 0.1)
+    with running(root) as box:
+        other = tmp_path / "other"
+        other.mkdir()
+        (other / "a.bin").write_bytes(b"x")
+        root.rename(tmp_path / "old")
+        other.rename(root)
+        box.wait_paths(["a.bin"])
+        box.wait_idle()
+        (root / "b.bin").write_bytes(b"x")
+        box.wait_paths(["b.bin"])
+
+
+def test_polling_finds_the_same_files(root):
+    with running(root, watch="polling") as box:
+        (root / "new").mkdir()
+        (root / "new" / "a.bin").write_bytes(b"x")
+        box.wait_paths(["new/a.bin"])
+        assert not box.heard.of(RootState)[0].native
+
+
+def test_known_unchanged_files_are_silent_and_changed_ones_arrive(root):
+    ledger = KnownFiles()
+    for name in ("same", "changed"):
+        (root / name).write_bytes(b"x")
+        ledger.remember(name, root)
+    (root / "changed").write_bytes(b"xy")
+    with running(root, ledger) as box:
+        assert box.heard.paths() == ["changed"]
+
+
+def test_files_that_went_away_are_absent_after_a_complete_scan(root):
+    ledger = KnownFiles()
+    print_ = Fingerprint(1, 1)
+    (root / "here").write_bytes(b"x")
+    ledger.remember("here", root)
+    ledger.live |= {"gone": print_, "no/folder": print_}
+    with running(root, ledger) as box:
+        paths = [path for told in box.heard.of(Absent) for path in told.paths]
+        assert sorted(paths) == ["gone", "no/folder"]
+
+
+def test_an_unexpectedly_empty_root_is_doubted_then_believed(root, monkeypatch):
+    ledger = KnownFiles()
+    ledger.live = {"a": Fingerprint(1, 1)}
+    with running(root, ledger) as box:
+        assert box.heard.of(Absent) == []
+        assert "mounted" in box.heard.of(RootState)[-1].reason
+        monkeypatch.setattr(scan, "STABLE", 0.0)
+        box.intake.rescan()
+        box.heard.wait(lambda: box.heard.of(Absent))
+
+
+def test_an_unreadable_folder_hides_no_file_as_absent(root):
+    if os.geteuid() == 0:
+        pytest.skip("root reads everything")
+    ledger = KnownFiles()
+    (root / "locked").mkdir()
+    (root / "other").write_bytes(b"x")
+    ledger.remember("other", root)
+    ledger.live["locked/deep/a"] = Fingerprint(1, 1)
+    (root / "locked").chmod(0)
+    try:
+        with running(root, ledger) as box:
+            assert box.heard.of(Absent) == []
+            assert not box.heard.of(ScanDone)[0].complete
+            assert [told.path for told in box.heard.of(Refusal)] == ["locked"]
+    finally:
+        (root / "locked").chmod(0o700)
+
+
+def test_odd_files_are_told_once_and_never_opened(root):
+    os.mkfifo(root / "pipe.step")
+    (root / "link.step").symlink_to("/etc/passwd")
+    (root / "unmatched").symlink_to("/etc/passwd")
+    with running(root, match=Match(globs=("*.step",))) as box:
+        box.intake.rescan()
+        box.heard.wait(lambda: len(box.heard.of(ScanDone)) > 1)
+        box.wait_idle()
+        assert sorted(told.path for told in box.heard.of(Refusal)) == ["link.step", "pipe.step"]
+        assert box.heard.paths() == []
+
+
+def test_an_event_about_an_odd_file_is_refused_once(root):
+    with running(root) as box:
+        os.mkfifo(root / "pipe")
+        box.heard.wait(lambda: box.heard.of(Refusal))
+        box.intake.nudge("in", "pipe")
+        box.wait_idle()
+        assert {told.path for told in box.heard.of(Refusal)} == {"pipe"}
+
+
+def test_parts_in_the_worst_order_make_one_asset(root):
+    with running(root, wait_for_parts=30.0, match=Match(globs=("*.obj",))) as box:
+        (root / "m").mkdir()
+        (root / "m" / "a.obj").write_bytes(b"mtllib A.MTL\n")
+        threading.Event().wait(0.3)
+        (root / "m" / "a.mtl").write_bytes(b"map_Kd tex\\a b.png\n")
+        threading.Event().wait(0.3)
+        assert box.heard.paths() == []
+        (root / "m" / "tex").mkdir()
+        (root / "m" / "tex" / "a b.png").write_bytes(b"png")
+        box.wait_paths(["m/a.obj"])
+        asset = box.heard.of(Arrival)[0].asset
+        assert [(part.path, part.name) for part in asset.parts] == [
+            ("m/a.mtl", "A.MTL"),
+            ("m/tex/a b.png", "tex/a b.png"),
+        ]
+        assert asset.missing == ()
+
+
+def test_missing_parts_are_named_after_the_deadline(root):
+    (root / "a.obj").write_bytes(b"mtllib no.mtl /abs.mtl\nf 33")
+    with running(root, wait_for_parts=0.3) as box:
+        asset = box.heard.of(Arrival)[0].asset
+        assert asset.missing == ("no.mtl",)
+        assert len(asset.warnings) == 2
+
+
+def test_a_part_under_a_writer_holds_the_asset_back(root):
+    with running(root, wait_for_parts=0.2, match=Match(globs=("*.obj",))) as box:
+        with (root / "a.mtl").open("wb") as stream:
+            stream.write(b"newmtl x\n")
+            stream.flush()
+            (root / "a.obj").write_bytes(b"mtllib a.mtl\n")
+            threading.Event().wait(0.8)
+            assert box.heard.paths() == []
+        box.wait_paths(["a.obj"])
+
+
+def test_a_main_file_rewritten_while_it_waits_settles_anew(root):
+    with running(root, wait_for_parts=30.0, match=Match(globs=("*.obj",))) as box:
+        (root / "a.obj").write_bytes(b"mtllib no.mtl\n")
+        threading.Event().wait(0.4)
+        (root / "a.obj").write_bytes(b"# no parts any more\n")
+        box.wait_paths(["a.obj"])
+        assert box.heard.of(Arrival)[0].asset.print.size == 20
+
+
+def test_a_nudge_brings_a_known_file_again(root):
+    ledger = KnownFiles()
+    (root / "a").write_bytes(b"x")
+    ledger.remember("a", root)
+    with running(root, ledger) as box:
+        assert box.heard.paths() == []
+        box.intake.nudge("in", "a")
+        box.wait_paths(["a"])
+
+
+def test_one_root_offline_from_the_start_stops_no_other(root, tmp_path):
+    heard = Heard()
+    gone = make_folder(tmp_path / "gone", name="gone")
+    intake = Intake(
+        [gone, make_folder(root)], LocalFiles(), KnownFiles(), clock=SystemClock(), deliver=heard
+    )
+    (root / "a").write_bytes(b"x")
+    intake.start()
+    try:
+        heard.wait(lambda: heard.paths() == ["a"])
+        heard.wait(lambda: any(not state.online for state in heard.of(RootState)))
+        end = time.monotonic() + DEADLINE
+        while not intake.idle() and time.monotonic() < end:
+            threading.Event().wait(0.01)
+        assert intake.idle()
+    finally:
+        intake.stop()
+
+
+def test_a_receiver_that_fails_once_gets_the_file_again(root):
+    heard, failures = Heard(), []
+
+    def deliver(sightings):
+        if not failures and any(isinstance(told, Arrival) for told in sightings):
+            failures.append(1)
+            raise RuntimeError
+        heard(sightings)
+
+    (root / "a").write_bytes(b"x")
+    intake = Intake(
+        [make_folder(root)], LocalFiles(), KnownFiles(), clock=SystemClock(), deliver=deliver
+    )
+    intake.start()
+    try:
+        heard.wait(lambda: heard.paths() == ["a"])
+        assert failures
+        assert intake.alive()
+    finally:
+        intake.stop()
