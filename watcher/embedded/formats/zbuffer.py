@@ -7,6 +7,7 @@ kind of picture as the path tracer (linear, premultiplied): only the look differ
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from typing import Any
 
 from watcher.embedded.formats.surfaces import Surface
@@ -14,6 +15,7 @@ from watcher.embedded.formats.views import FIELD_OF_VIEW, View
 
 _OVERSAMPLE = 2
 _GAMMA = 2.2
+_SAMPLES = 1 << 21  # pixels tried in one go: some 100 MB
 
 
 def render(surfaces: list[Surface], camera: View, size: tuple[int, int]) -> Any:
@@ -25,8 +27,8 @@ def render(surfaces: list[Surface], camera: View, size: tuple[int, int]) -> Any:
     depth = np.full((height, width), np.inf)
     for surface in surfaces:
         points, colours = _project(surface, camera, (width, height)), _shade(surface, camera)
-        for corners, colour in zip(points, colours, strict=True):
-            _fill(picture, depth, corners, colour)
+        for some, span in _batches(points, (width, height)):
+            _fill(picture, depth, (points[some], colours[some]), span)
     blocks = picture.reshape(size[1], _OVERSAMPLE, size[0], _OVERSAMPLE, 4)
     return blocks.mean(axis=(1, 3))
 
@@ -83,24 +85,45 @@ def _colours(surface: Surface) -> Any:
     return np.broadcast_to(colour, (len(surface.faces), 3))
 
 
-def _fill(picture: Any, depth: Any, corners: Any, colour: Any) -> None:
-    """Draw one triangle where it is nearer than what is there (edge functions, Pineda 1988)."""
+def _batches(points: Any, size: tuple[int, int]) -> Iterator[tuple[Any, tuple[int, int]]]:
+    """Triangles on the picture in batches of like span (powers of two, in pixels)."""
     import numpy as np  # noqa: PLC0415 - see render
 
+    low, high = points[:, :, :2].min(axis=1), points[:, :, :2].max(axis=1)
+    shown = ((high > 0) & (low < size)).all(axis=1)
+    extent = np.minimum(high, size) - np.maximum(low, 0) + 2
+    powers = np.ceil(np.log2(np.maximum(extent, 1))).astype(int)
+    powers[~shown] = -1
+    for across, down in {tuple(pair) for pair in np.unique(powers, axis=0).tolist()} - {(-1, -1)}:
+        alike = np.flatnonzero((powers == (across, down)).all(axis=1))
+        step = max(1, _SAMPLES >> (across + down))
+        for start in range(0, len(alike), step):
+            yield alike[start : start + step], (1 << across, 1 << down)
+
+
+def _fill(picture: Any, depth: Any, batch: tuple[Any, Any], span: tuple[int, int]) -> None:
+    """Draw triangles where they are nearer than what is there (edge functions, Pineda 1988)."""
+    import numpy as np  # noqa: PLC0415 - see render
+
+    corners, colours = batch
     height, width = depth.shape
-    low = np.floor(corners[:, :2].min(axis=0)).astype(int).clip(0, (width, height))
-    high = np.ceil(corners[:, :2].max(axis=0)).astype(int).clip(0, (width, height))
-    (ax, ay, az), (bx, by, bz), (cx, cy, cz) = corners
+    low = np.floor(corners[:, :, :2].min(axis=1)).clip(0)
+    column = low[:, 0, None, None] + np.arange(span[0])[None, None, :]
+    row = low[:, 1, None, None] + np.arange(span[1])[None, :, None]
+    ax, ay, az, bx, by, bz, cx, cy, cz = (c[:, None, None] for c in corners.reshape(-1, 9).T)
     area = (bx - ax) * (cy - ay) - (by - ay) * (cx - ax)
-    if (high <= low).any() or area == 0:
-        return
-    x = np.arange(low[0], high[0])[None, :] + 0.5
-    y = np.arange(low[1], high[1])[:, None] + 0.5
+    area = np.where(area == 0, np.inf, area)  # seen from its edge: nowhere
+    x, y = column + 0.5, row + 0.5
     v = ((x - ax) * (cy - ay) - (y - ay) * (cx - ax)) / area
     w = ((bx - ax) * (y - ay) - (by - ay) * (x - ax)) / area
     u = 1 - v - w
-    here = (slice(low[1], high[1]), slice(low[0], high[0]))
     near = u * az + v * bz + w * cz
-    seen = (u >= 0) & (v >= 0) & (w >= 0) & (near < depth[here])
-    depth[here][seen] = near[seen]
-    picture[here][seen] = (*colour, 1.0)
+    inside = (u >= 0) & (v >= 0) & (w >= 0) & np.isfinite(area) & (column < width) & (row < height)
+    which, down, right = np.nonzero(inside)
+    place = (low[which, 1].astype(int) + down) * width + low[which, 0].astype(int) + right
+    distance = near[inside]
+    nearer = np.flatnonzero(distance < depth.ravel()[place])
+    order = nearer[np.argsort(-distance[nearer], kind="stable")]  # the nearest is written last
+    depth.ravel()[place[order]] = distance[order]
+    picture.reshape(-1, 4)[place[order], :3] = colours[which[order]]
+    picture.reshape(-1, 4)[place[order], 3] = 1.0
