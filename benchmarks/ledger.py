@@ -96,9 +96,8 @@ def main(count: int, folder: Path) -> None:
     single = rate(SINGLES, lambda: grouped(ledger, few, 1))
     ledger.close()
     print(f"groups of {GROUP} against one commit a change: {group / single:.1f}x")
-    print(
-        f"groups of {GROUP} against raw sqlite3 on a narrow table: {group / raw(folder, count):.2f}x"
-    )
+    floor = raw(folder, count)
+    print(f"groups of {GROUP} against raw sqlite3 on a narrow table: {group / floor:.2f}x")
     print(f"CPU of a change against that of opening a file: {cpu / opening(folder):.1f}x")
 
 

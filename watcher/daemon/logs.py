@@ -94,8 +94,10 @@ def _clean(value: Any, words: Sequence[str]) -> Any:
     return printable(value) if "\n" not in value or value.count("\n") == 0 else value
 
 
-def tell(log: FilteringBoundLogger, changes: Sequence[Change], paths: dict[int, str]) -> None:
-    """One line for each recorded change. ``paths`` knows the files of jobs, by file id."""
+def tell(
+    log: FilteringBoundLogger, changes: Sequence[Change], path_of: Callable[[int], str]
+) -> None:
+    """One line for each recorded change. ``path_of`` knows the files of jobs, by file id."""
     for change in changes:
         if isinstance(change, NewFile):
             file = change.file
@@ -105,7 +107,7 @@ def tell(log: FilteringBoundLogger, changes: Sequence[Change], paths: dict[int, 
         elif isinstance(change, SaveFile):
             _tell_file(log, change)
         elif isinstance(change, SaveJob):
-            _tell_job(log, change, paths)
+            _tell_job(log, change, path_of)
 
 
 def _tell_file(log: FilteringBoundLogger, change: SaveFile) -> None:
@@ -119,9 +121,9 @@ def _tell_file(log: FilteringBoundLogger, change: SaveFile) -> None:
         _say(log.info, file.state, "file", **fields)
 
 
-def _tell_job(log: FilteringBoundLogger, change: SaveJob, paths: dict[int, str]) -> None:
+def _tell_job(log: FilteringBoundLogger, change: SaveJob, path_of: Callable[[int], str]) -> None:
     job, before = change.after, change.before
-    fields = {"file": paths.get(job.file_id, ""), "job": job.label, **_notes(change)}
+    fields = {"file": path_of(job.file_id), "job": job.label, **_notes(change)}
     if job.remote:
         fields["id"] = job.remote
     if job.state is before.state and job.key == before.key:
@@ -133,6 +135,8 @@ def _tell_job(log: FilteringBoundLogger, change: SaveJob, paths: dict[int, str])
 
 
 def _say(level: Callable[..., Any], state: str, noun: str, **fields: Any) -> None:
+    if fields.get("reason") == fields.get("note"):
+        fields.pop("note", None)
     level(f"{noun}.{state}", **fields)
 
 

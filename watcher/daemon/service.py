@@ -171,12 +171,16 @@ class Service:
             if isinstance(change, NewFile | SaveFile):
                 file = change.file if isinstance(change, NewFile) else change.after
                 self._paths[file.id] = file.path
-        logs.tell(self.log, changes, self._paths)
+        logs.tell(self.log, changes, self._path_of)
         for change in changes:
             if isinstance(change, SaveFile) and change.after.disposed:
                 self._paths.pop(change.after.id, None)
         if self._listener is not None:
             self._listener(changes)
+
+    def _path_of(self, file_id: int) -> str:
+        work = self.engine.books.active.works.get(file_id)
+        return self._paths.get(file_id) or (work.file.path if work is not None else "")
 
     def _trouble(self, where: str, error: WatcherError) -> None:
         self.log.error("trouble", where=where, reason=str(error))
