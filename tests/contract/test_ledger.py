@@ -299,6 +299,44 @@ def test_lanes_give_highest_priority_first_then_oldest(ledger):
     assert ledger.waiting(lane, 1) == [order[1]]
 
 
+def test_an_arrival_number_may_change_and_comes_free(ledger):
+    file = accept(ledger).file
+    later = save(ledger, file, arrival=3, reason="again")
+    assert ledger.last_arrivals("in", ["a.step", "never"]) == {"a.step": 3}
+    assert [told[0] for told in ledger.history("in", "a.step")] == [later]
+    gone = moved(later, live=False, arrival=4)
+    new = a_file(ledger, arrival=3)
+    ledger.apply([SaveFile(later, gone), NewFile(new, ())])
+    assert [told[0] for told in ledger.history("in", "a.step")] == [new, gone]
+    with pytest.raises(StaleRecord):
+        save(ledger, gone, arrival=3)
+    assert ledger.last_arrivals("in", ["a.step"]) == {"a.step": 4}
+
+
+def test_a_part_is_needed_while_another_unfinished_file_calls_for_it(ledger):
+    part = (Part("d/x\udc80.mtl", "x.mtl", Fingerprint(1, 2)),)
+    assert not ledger.assembled("in")
+    one = accept(ledger, "d/one.obj", parts=part).file
+    two = accept(ledger, "d/two.obj", jobs=0).file
+    asked = [part[0].path, "d/two.obj", "never"]
+    assert ledger.assembled("in")
+    assert not ledger.assembled("elsewhere")
+    assert ledger.needed("in", asked, one.id) == {"d/two.obj"}
+    assert ledger.needed("in", asked, two.id) == {part[0].path}
+    two = save(ledger, two, parts=part)
+    assert ledger.needed("in", asked, one.id) == {part[0].path, "d/two.obj"}
+    assert ledger.needed("elsewhere", asked, one.id) == set()
+    save(ledger, two, state=FileState.DELIVERED)
+    assert ledger.needed("in", asked, one.id) == set()
+
+
+def test_a_file_with_parts_can_be_compacted(ledger):
+    part = (Part("x.mtl", "x.mtl", Fingerprint(1, 2)),)
+    accept(ledger, parts=part, state=FileState.ARCHIVED, disposed=True, live=False)
+    assert ledger.compact(1000.0) == 1
+    assert ledger.files() == []
+
+
 def test_the_last_owner_of_a_target_counts(ledger):
     file = accept(ledger).file
     ledger.apply([OwnTarget("in", "t", "a", file.id), OwnTarget("in", "u\udc80", "b", file.id)])

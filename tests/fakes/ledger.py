@@ -10,6 +10,7 @@ import os
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from watcher.core.model import FileRecord, FileState, HistoryRow, JobRecord, Known, Work
@@ -91,7 +92,7 @@ class MemoryLedger:
             if job.id in self._job_ids or job.index in taken or job.file_id != file.id:
                 raise StaleRecord("this job is there already, or another file's")
             self._job_ids.add(job.id)
-            self._undo.append(lambda number=job.id: self._job_ids.discard(number))
+            self._undo.append(partial(self._job_ids.discard, job.id))
             self._put_job(job)
         self._tell(file.id, file.state, "", change.notes)
 
@@ -108,8 +109,16 @@ class MemoryLedger:
             self._set(self._live, at, file.id)
         elif holder == file.id:
             self._drop(self._live, at)
-        self._set(self._paths.setdefault(at, {}), file.arrival, file.id)
+        self._arrive(file)
         self._set(self._files, file.id, file)
+
+    def _arrive(self, file: FileRecord) -> None:
+        arrivals, stored = self._paths.setdefault((file.folder, file.path), {}), file.id
+        if arrivals.get(file.arrival, stored) != stored:
+            raise StaleRecord("another record has this arrival")
+        if stored in self._files:
+            self._drop(arrivals, self._files[stored].arrival)
+        self._set(arrivals, file.arrival, stored)
 
     def _put_job(self, job: JobRecord) -> None:
         jobs = self._jobs.setdefault(job.file_id, {})
@@ -130,13 +139,13 @@ class MemoryLedger:
 
     def _set(self, table: dict[Any, Any], key: Any, value: Any) -> None:
         if key in table:
-            self._undo.append(lambda old=table[key]: table.__setitem__(key, old))
+            self._undo.append(partial(table.__setitem__, key, table[key]))
         else:
             self._undo.append(lambda: table.pop(key, None))
         table[key] = value
 
     def _drop(self, table: dict[Any, Any], key: Any) -> None:
-        self._undo.append(lambda old=table[key]: table.__setitem__(key, old))
+        self._undo.append(partial(table.__setitem__, key, table[key]))
         del table[key]
 
     # ------------------------------------------------------------ answers

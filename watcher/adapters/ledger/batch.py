@@ -50,7 +50,9 @@ class Segment:
 
     rows: tuple[list[Row], ...] = field(default_factory=lambda: tuple([] for _ in range(10)))
     shapes: dict[int, int] = field(default_factory=dict)  # the statement that saves a record
-    released: set[tuple[str, str]] = field(default_factory=set)  # paths whose record lost its life
+    released: set[tuple[str, str]] = field(
+        default_factory=set
+    )  # paths whose life or arrival came free
     tallies: Tallies = field(default_factory=lambda: defaultdict(int))
 
     def add(self, change: Change) -> bool:
@@ -94,7 +96,7 @@ class Segment:
         self.rows[shape].append((*row, before.id, before.state.value, before.version))
         if after.parts != before.parts:
             self._call_for(after)
-        if before.live and not after.live:
+        if (before.live and not after.live) or before.arrival != after.arrival:
             self.released.add((before.folder, before.path))
         self._tell(before.id, after.state.value, "", change.notes)
         if before.state is not after.state or before.live != after.live:
