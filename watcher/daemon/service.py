@@ -48,7 +48,8 @@ QUIET = 0.3  # seconds without anything to do after which ``run --once`` ends
 
 @dataclass(frozen=True, slots=True)
 class Ended:
-    """How a run ended: counts of files of this run, what is left, and who could not be reached."""
+    """How a run ended: counts of files of this run, of files and folders that remain, and who could
+    not be reached."""
 
     delivered: int
     failed: int
@@ -116,6 +117,7 @@ class Service:
         self._listener = listener
         self._paths: dict[int, str] = {}
         self._signals = 0
+        self.roots: dict[str, RootState] = {}
         self._lock = lock_state(settings.state)
         self._make_folders()
         self.ledger: Ledger = open_ledger(settings.state, read_only=False)
@@ -194,6 +196,7 @@ class Service:
 
     def _tell(self, one: RootState | ScanDone | Refusal | Fault) -> None:
         if isinstance(one, RootState):
+            self.roots[one.folder] = one
             if one.online:
                 how = "native" if one.native else "polling"
                 self.log.info("root.online", folder=one.folder, watch=how, note=one.reason)
@@ -249,8 +252,11 @@ class Service:
         unreachable = "; ".join(
             f"scheduler {name}: {reason}" for name, (_, reason) in self.engine.unreachable().items()
         )
-        left = len(books.lanes) + sum(
-            work.file.state != "delivered" for work in books.active.works.values()
+        offline = sum(not root.online for root in self.roots.values())
+        left = (
+            len(books.lanes)
+            + offline
+            + sum(work.file.state != "delivered" for work in books.active.works.values())
         )
         return Ended(books.tally.delivered, books.tally.failed, left, unreachable)
 
