@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from sqlalchemy import Connection, Select, and_, func, or_, select
@@ -59,16 +59,20 @@ def chunks(values: Sequence[Any]) -> list[Sequence[Any]]:
 
 def live(connection: Connection, folder: str, paths: Sequence[str]) -> dict[str, FileRecord]:
     """The live records among these paths."""
+    found: dict[str, FileRecord] = {}
+    for directory, some in _by_directory(paths):
+        asked = _in_directory(select(FILES), folder, directory).where(F.name.in_(some))
+        found.update((f.path, f) for f in map(file_of, connection.execute(asked.where(LIVE))))
+    return found
+
+
+def _by_directory(paths: Sequence[str]) -> Iterator[tuple[bytes, Sequence[bytes]]]:
+    """Each directory with runs of its names, so that one statement reads one key range."""
     names: dict[bytes, list[bytes]] = defaultdict(list)
     for path in paths:
         directory, name = split(path)
         names[directory].append(name)
-    found: dict[str, FileRecord] = {}
-    for directory, inside in names.items():
-        for some in chunks(inside):
-            asked = _in_directory(select(FILES), folder, directory).where(F.name.in_(some))
-            found.update((f.path, f) for f in map(file_of, connection.execute(asked.where(LIVE))))
-    return found
+    return ((directory, some) for directory, inside in names.items() for some in chunks(inside))
 
 
 def known(connection: Connection, folder: str, directory: str) -> dict[str, Known]:
@@ -102,16 +106,11 @@ def last_arrival(connection: Connection, folder: str, path: str) -> FileRecord |
 
 def last_arrivals(connection: Connection, folder: str, paths: Sequence[str]) -> dict[str, int]:
     """The newest arrival number of each of these paths that has one."""
-    names: dict[bytes, list[bytes]] = defaultdict(list)
-    for path in paths:
-        directory, name = split(path)
-        names[directory].append(name)
     found: dict[str, int] = {}
-    for directory, inside in names.items():
-        for some in chunks(inside):
-            newest = select(F.name, func.max(F.arrival)).where(F.name.in_(some)).group_by(F.name)
-            for name, arrival in connection.execute(_in_directory(newest, folder, directory)):
-                found[joined(directory, name)] = arrival
+    for directory, some in _by_directory(paths):
+        newest = select(F.name, func.max(F.arrival)).where(F.name.in_(some)).group_by(F.name)
+        for name, arrival in connection.execute(_in_directory(newest, folder, directory)):
+            found[joined(directory, name)] = arrival
     return found
 
 
