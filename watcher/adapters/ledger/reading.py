@@ -77,9 +77,7 @@ def _by_directory(paths: Sequence[str]) -> Iterator[tuple[bytes, Sequence[bytes]
 
 def known(connection: Connection, folder: str, directory: str) -> dict[str, Known]:
     """The live records directly in a directory, by base name."""
-    asked = select(F.name, F.size, F.mtime_ns, F.state, F.disposed).with_hint(
-        FILES, "INDEXED BY files_live", "sqlite"
-    )  # to SQLite the index of all arrivals looks as good, dead records and all
+    asked = select(F.name, F.size, F.mtime_ns, F.state, F.disposed)
     rows = connection.execute(_in_directory(asked, folder, encoded(directory)).where(LIVE))
     return {
         decoded(name): Known(

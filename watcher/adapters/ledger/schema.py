@@ -156,7 +156,8 @@ def _partial(name: str, *columns: object, where: object, unique: bool = False) -
 
 
 _c = FILES.c
-Index("files_arrival", _c.folder, _c.directory, _c.name, _c.arrival, unique=True)
+# the name stands first, so that no planner takes this index, dead records and all, for a directory
+Index("files_arrival", _c.name, _c.directory, _c.folder, _c.arrival, unique=True)
 _partial("files_live", _c.folder, _c.directory, _c.name, where=LIVE, unique=True)
 _partial("files_dead", _c.changed_at, where=DEAD)
 _partial("files_lane", _c.folder, _c.rule, _c.priority.desc(), _c.id, where=ACCEPTED)
