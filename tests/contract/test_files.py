@@ -266,6 +266,14 @@ def test_discard_removes_one_token_and_never_complains(world):
     assert (world.body(mine.staged), world.body(other.staged)) == (None, b"2")
 
 
+def test_leftovers_are_the_tokens_that_are_there(world):
+    assert world.files.leftovers(world.output, world.state) == ()
+    world.stage(b"1", "a", key="a")
+    world.stage(b"2", "b", key="b")
+    world.files.discard(world.output, world.state, "a")
+    assert world.files.leftovers(world.output, world.state) == ("b",)
+
+
 @pytest.mark.parametrize("token", ["..", "a/b", ""])
 def test_a_token_is_one_name(world, token):
     for act in (world.files.staging, world.files.staged, world.files.discard):

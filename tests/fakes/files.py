@@ -151,6 +151,14 @@ class MemoryFiles:
         self._root(output)
         self.take_away(state / STAGING / _one(token))
 
+    def leftovers(self, output: Path, state: Path) -> tuple[str, ...]:
+        self._root(output)
+        self._root(state)
+        depth = len((state / STAGING).parts)
+        below = (Path(place) for place in self.nodes)
+        inside = (path for path in below if path.is_relative_to(state / STAGING))
+        return tuple({path.parts[depth] for path in inside if len(path.parts) > depth})
+
     def stage_copy(self, root: Path, path: str, into: Path, name: str) -> Fetched:
         node = self._file(root, path)
         self._root(into)

@@ -375,6 +375,10 @@ class Files(Protocol):
         """Remove the staging folder of a token; fine when there is none."""
         ...
 
+    def leftovers(self, output: Path, state: Path) -> tuple[str, ...]:
+        """The tokens of all staging folders that are there, ours or another watcher's."""
+        ...
+
     def stage_copy(self, root: Path, path: str, into: Path, name: str) -> Fetched:
         """Copy a file into staging, hashing on the way."""
         ...

@@ -151,9 +151,24 @@ def _same(world: World, folder: Folder, path: str, expect: Fingerprint) -> None:
 
 
 # ---------------------------------------------------------------- staging
-def token(job_id: int, arrival: int) -> str:
+def token(file_id: int, job_id: int, arrival: int) -> str:
     """The name of a job's staging folder; a file that starts over never meets its past life's."""
-    return f"job-{job_id:x}-{arrival}"
+    return f"{file_id:x}-{job_id:x}-{arrival}"
+
+
+def file_of(name: str) -> int | None:
+    """The file that a staging folder belongs to, None when the name is not one of ours."""
+    words = name.split("-")
+    try:
+        return int(words[0], 16) if len(words) == 3 else None  # noqa: PLR2004  (as ``token``)
+    except ValueError:
+        return None
+
+
+def _emptied(world: World, folder: Folder, file: FileRecord, job: JobRecord) -> Path:
+    with _our_side():
+        name = token(file.id, job.id, file.arrival)
+        return world.files.staging(folder.output, world.settings.state, name)
 
 
 def _copy(world: World, effect: Copy) -> Result:
@@ -162,7 +177,9 @@ def _copy(world: World, effect: Copy) -> Result:
     _same(world, folder, file.path, file.print)
     with _our_side():
         into = world.files.staging(
-            folder.output, world.settings.state, token(effect.job.id, effect.file.arrival)
+            folder.output,
+            world.settings.state,
+            token(effect.file.id, effect.job.id, effect.file.arrival),
         )
     copied = world.files.stage_copy(folder.input, file.path, into, PurePosixPath(file.path).name)
     _same(world, folder, file.path, file.print)
@@ -173,7 +190,9 @@ def _fetch(world: World, effect: Fetch) -> Result:
     folder = world.folder(effect.file.folder)
     with _our_side():
         into = world.files.staging(
-            folder.output, world.settings.state, token(effect.job.id, effect.file.arrival)
+            folder.output,
+            world.settings.state,
+            token(effect.file.id, effect.job.id, effect.file.arrival),
         )
     return Staged(world.backends[effect.job.scheduler].fetch(effect.job.remote, into))
 
@@ -204,7 +223,9 @@ def _publish(world: World, effect: Publish) -> Result:
 
 
 def _staged_path(world: World, folder: Folder, file: FileRecord, job_id: int) -> Path:
-    return world.files.staged(folder.output, world.settings.state, token(job_id, file.arrival))
+    return world.files.staged(
+        folder.output, world.settings.state, token(file.id, job_id, file.arrival)
+    )
 
 
 # ---------------------------------------------------------------- the source
@@ -280,7 +301,9 @@ def _clean(world: World, effect: Clean) -> Result:
     folder = world.folder(effect.folder)
     for job in effect.jobs:
         with suppress(WatcherError):
-            world.files.discard(folder.output, world.settings.state, token(job.id, effect.arrival))
+            world.files.discard(
+                folder.output, world.settings.state, token(job.file_id, job.id, effect.arrival)
+            )
         for remote in {job.remote, job.key} - {""}:  # sent, or perhaps sent
             backend = world.backends[job.scheduler]
             with suppress(WatcherError):

@@ -23,11 +23,12 @@ from watcher.adapters.clock import SystemClock
 from watcher.adapters.files import LocalFiles
 from watcher.adapters.ledger import open_ledger
 from watcher.core.effects import Effect
+from watcher.core.lifecycle import UNFINISHED
 from watcher.core.ports import Backend, Change, Ledger, NewFile, SaveFile
 from watcher.core.settings import SchedulerSettings, Settings
 from watcher.daemon import logs
 from watcher.daemon.books import Outside
-from watcher.daemon.effects import World
+from watcher.daemon.effects import World, file_of
 from watcher.daemon.engine import Engine, Hint, Stop
 from watcher.daemon.hands import Hands
 from watcher.daemon.intake import Intake
@@ -43,6 +44,7 @@ from watcher.daemon.sightings import (
 from watcher.embedded.scheduler import EmbeddedOptions, EmbeddedScheduler
 from watcher.errors import ConfigError, StateTaken, WatcherError
 
+JOBS_KEPT = 86400.0  # seconds that an ended embedded job is kept when nobody fetched it
 QUIET = 0.3  # seconds without anything to do after which ``run --once`` ends
 
 
@@ -133,6 +135,19 @@ class Service:
         )
         for name, backend in self.backends.items():
             backend.listen(self._hint(name))
+
+    def _sweep(self) -> None:
+        """Remove what a killed daemon left of files that have come to their end: staging folders,
+        and jobs of the embedded scheduler that ended a day ago."""
+        for folder in self.settings.folders:
+            with suppress(WatcherError):
+                for name in self.files.leftovers(folder.output, self.settings.state):
+                    work = self.ledger.work(file_of(name) or 0)
+                    if work is not None and work.file.state not in UNFINISHED:
+                        self.files.discard(folder.output, self.settings.state, name)
+        for backend in self.backends.values():
+            if isinstance(backend, EmbeddedScheduler):
+                backend.purge(self.clock.now() - JOBS_KEPT)
 
     def _make_folders(self) -> None:
         """Make the folders that we write into; an input is its users' and is waited for."""
@@ -237,6 +252,7 @@ class Service:
             config=str(self.settings.source),
             folders=[folder.name for folder in self.settings.folders],
         )
+        self._sweep()
         self.engine.recover()
         self.intake.start()
         try:

@@ -73,6 +73,10 @@ class LocalFiles:
         """See ``Files``."""
         staging.discard(output, state, token)
 
+    def leftovers(self, output: Path, state: Path) -> tuple[str, ...]:
+        """See ``Files``."""
+        return staging.leftovers(output, state)
+
     def stage_copy(self, root: Path, path: str, into: Path, name: str) -> Fetched:
         """See ``Files``."""
         return staging.stage_copy(root, path, into, name)

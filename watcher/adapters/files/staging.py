@@ -80,6 +80,20 @@ def discard(output: Path, state: Path, token: str) -> None:
             _discard(home, name, token)
 
 
+def leftovers(output: Path, state: Path) -> tuple[str, ...]:
+    """See ``Files.leftovers``."""
+    found: list[str] = []
+    for root, name in ((state, INSIDE_STATE), (output, INSIDE_OUTPUT)):
+        with Held(open_root(root)) as home, Told(name), suppress(FileGone):
+            found.extend(_names(step(home, name, [name])))
+    return tuple(found)
+
+
+def _names(folder: int) -> list[str]:
+    with Held(folder):
+        return os.listdir(folder)  # noqa: PTH208 - pathlib knows no descriptors
+
+
 def _discard(home: int, name: str, token: str) -> None:
     try:
         folder = step(home, name, [name])
