@@ -91,7 +91,7 @@ def leftovers(output: Path, state: Path) -> tuple[str, ...]:
 
 def _names(folder: int) -> list[str]:
     with Held(folder):
-        return os.listdir(folder)  # noqa: PTH208 - pathlib knows no descriptors
+        return os.listdir(folder)
 
 
 def _discard(home: int, name: str, token: str) -> None:
