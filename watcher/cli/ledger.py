@@ -23,6 +23,7 @@ from watcher.core.model import FileRecord, FileState, Work, printable
 from watcher.core.ports import Ledger
 from watcher.core.rules import NoRule, choose, ignored
 from watcher.core.settings import Folder, Rule, Settings
+from watcher.core.shown import described
 from watcher.core.templates import Names, default_template, expand
 from watcher.errors import FileError, UsageError, WatcherError
 
@@ -173,48 +174,6 @@ def _delivered(work: Work) -> list[str]:
     if work.file.state not in (FileState.DELIVERED, FileState.ARCHIVED):
         return [f"{job.label}: {job.state}" for job in work.jobs]
     return [printable(one.target) for job in work.jobs for one in job.outputs if one.target]
-
-
-def described(settings: Settings, work: Work) -> dict[str, Any]:
-    """One file as JSON: the ledger's words, times in ISO 8601."""
-    file = work.file
-    folder = next((one for one in settings.folders if one.name == file.folder), None)
-    return {
-        "id": file.id,
-        "folder": file.folder,
-        "path": file.path,
-        "input": str(folder.input / file.path) if folder else "",
-        "arrival": file.arrival,
-        "state": file.state,
-        "rule": file.rule,
-        "size": file.print.size,
-        "hash": file.digest,
-        "parts": [part.path for part in file.parts],
-        "reason": file.reason,
-        "warnings": list(file.warnings),
-        "accepted": stamp(file.accepted_at),
-        "changed": stamp(file.changed_at),
-        "next_attempt": stamp(file.next_at),
-        "moved_to": file.disposal,
-        "jobs": [
-            {
-                "job": job.label,
-                "state": job.state,
-                "scheduler": job.scheduler,
-                "id": job.remote or job.key,
-                "attempt": job.attempt,
-                "next_attempt": stamp(job.next_at),
-                "progress": job.progress,
-                "error": job.error,
-                "warnings": list(job.warnings),
-                "outputs": [
-                    {"name": one.name, "path": one.target, "size": one.size, "hash": one.digest}
-                    for one in job.outputs
-                ],
-            }
-            for job in work.jobs
-        ],
-    }
 
 
 # ---------------------------------------------------------------- explain

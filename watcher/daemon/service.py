@@ -31,7 +31,9 @@ from watcher.daemon.books import Outside
 from watcher.daemon.effects import World, file_of
 from watcher.daemon.engine import Engine, Hint, Stop
 from watcher.daemon.hands import Hands
+from watcher.daemon.health import Health, SchedulerHealth
 from watcher.daemon.intake import Intake
+from watcher.daemon.monitor import Monitor
 from watcher.daemon.sightings import (
     Absent,
     Arrival,
@@ -120,6 +122,7 @@ class Service:
         self._paths: dict[int, str] = {}
         self._signals = 0
         self.roots: dict[str, RootState] = {}
+        self._monitor: Monitor | None = None
         self._lock = lock_state(settings.state)
         self._make_folders()
         self.ledger: Ledger = open_ledger(settings.state, read_only=False)
@@ -227,8 +230,37 @@ class Service:
 
     # ------------------------------------------------------------ running
     def run(self) -> Ended:
-        """Until a signal has drained it."""
+        """Until a signal has drained it; with ``http`` set the page is served meanwhile.
+
+        Raises:
+            UsageError: the address of the page cannot be used.
+        """
+        if self.settings.http is not None:
+            monitor = Monitor(self.settings, self.ledger, self.health)
+            try:
+                address = monitor.start(self.settings.http)
+            except WatcherError:
+                self.close()
+                raise
+            self._monitor = monitor
+            self.log.info("http.listening", address=address)
         return self._run(lambda: False)
+
+    def health(self) -> Health:
+        """How the parts do right now; may be called from any thread."""
+        shut = self.engine.unreachable()
+        tally = self.engine.books.tally
+        return Health(
+            beat_age=self.clock.monotonic() - self.engine.beat,
+            intake_alive=self.intake.alive(),
+            roots=dict(self.roots),
+            schedulers={
+                name: SchedulerHealth(len(polls.jobs), shut[name][1] if name in shut else "")
+                for name, polls in self.engine.books.polls.items()
+            },
+            delivered=tally.delivered,
+            failed=tally.failed,
+        )
 
     def run_once(self, timeout: float) -> Ended:
         """Until all that is there is handled, or a scheduler stays unreachable for ``timeout``."""
@@ -283,7 +315,9 @@ class Service:
         self.engine.post(Stop())
 
     def close(self) -> None:
-        """Stop in order: intake, effects, schedulers, ledger, lock."""
+        """Stop in order: page, intake, effects, schedulers, ledger, lock."""
+        if self._monitor is not None:
+            self._monitor.stop()
         self.intake.stop()
         self.hands.close()
         for backend in self.backends.values():
