@@ -13,6 +13,7 @@ from contextlib import contextmanager
 import pytest
 import structlog
 
+from watcher.config.load import load
 from watcher.core.settings import (
     Folder,
     Http,
@@ -24,7 +25,7 @@ from watcher.core.settings import (
     Settings,
 )
 from watcher.daemon.service import Service
-from watcher.errors import UsageError
+from watcher.errors import ConfigError, UsageError
 
 DEADLINE = 20.0
 
@@ -149,3 +150,11 @@ def test_a_taken_port_is_one_clear_error_and_frees_the_state(tmp_path):
             Service(settings, structlog.get_logger()).run()
         service = Service(settings, structlog.get_logger())
         assert service.run_once(5.0).left == 0  # no page, no port
+
+
+def test_an_address_off_loopback_without_a_token_is_refused(tmp_path):
+    file = tmp_path / "watcher.yaml"
+    file.write_text('http: {listen: "0.0.0.0:9410"}\nfolders: []\n')
+    with pytest.raises(ConfigError) as refused:
+        load(file, {})
+    assert any("token_file is needed" in str(problem) for problem in refused.value.problems)
