@@ -11,6 +11,7 @@ never on the words. Imports nothing of ours. Invariant: no secret ever enters a 
     ├── StateTaken            another process owns the state folder
     ├── SchedulerError        a scheduler did not do what it was asked
     │   ├── Unreachable       it cannot be reached now: wait, costs no attempt
+    │   │   └── Unauthorized  the token is missing or wrong: mendable, so wait
     │   ├── Refused           this request will never pass
     │   ├── TooEarly          not ready yet: come back
     │   └── JobLost           it no longer knows the job
@@ -88,6 +89,10 @@ class SchedulerError(WatcherError):
 
 class Unreachable(SchedulerError):
     """The scheduler cannot be reached now; waiting may help and costs no attempt."""
+
+
+class Unauthorized(Unreachable):
+    """The scheduler does not take the token; somebody must mend it, so waiting may help."""
 
 
 class Refused(SchedulerError):
