@@ -154,7 +154,12 @@ def test_a_taken_port_is_one_clear_error_and_frees_the_state(tmp_path):
 
 def test_an_address_off_loopback_without_a_token_is_refused(tmp_path):
     file = tmp_path / "watcher.yaml"
-    file.write_text('http: {listen: "0.0.0.0:9410"}\nfolders: []\n')
+    (tmp_path / "in").mkdir()
+    file.write_text(
+        "state: ./var\nhttp: {listen: 0.0.0.0:9410}\nfolders:\n"
+        "  - {name: cad, input: ./in, output: ./out,"
+        " rules: [{name: r, match: '*', process: pass}]}\n"
+    )
     with pytest.raises(ConfigError) as refused:
         load(file, {})
     assert any("token_file is needed" in str(problem) for problem in refused.value.problems)
