@@ -48,13 +48,14 @@ class Context(Mapping[str, Any]):
         return str(self._values["input_dir"])
 
     def get_output_dir(self, name: str = "") -> str:
-        """The output folder, or a sub-folder of it, made when missing."""
+        """The output folder, or a path in it. A name with an extension is a file that the script
+        will write, any other a folder, made when missing."""
         top = Path(self["output_dir"]).resolve()
-        folder = (top / name).resolve()
-        if not folder.is_relative_to(top):
+        path = (top / name).resolve()
+        if not path.is_relative_to(top):
             raise ValueError(f"{name!r} leads out of the output folder")
-        folder.mkdir(parents=True, exist_ok=True)
-        return str(folder)
+        (path.parent if name and path.suffix else path).mkdir(parents=True, exist_ok=True)
+        return str(path)
 
     def progress_set_total(self, total: int) -> None:
         """How many steps there will be."""

@@ -23,7 +23,8 @@ class ProcessContext(Protocol):
         ...
 
     def get_output_dir(self, name: str = "") -> str:
-        """The output folder, or a sub-folder of it, made when missing."""
+        """The output folder, or a path in it: a file to be written when the name has an extension,
+        else a folder, made when missing."""
         ...
 
     def progress_set_total(self, total: int) -> None:

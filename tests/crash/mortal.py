@@ -1,0 +1,85 @@
+"""The real daemon, built from its public parts, that kills itself with SIGKILL at its n-th step.
+
+Usage: ``python mortal.py CONFIG N before|after``. A step is a call that changes something: a commit
+of the ledger, an effect on the files, a call of the scheduler. A run that survives prints how many
+there were as its last line, and exits with 0.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import threading
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parents[2]))
+
+from watcher.config.load import load
+from watcher.daemon import logs
+from watcher.daemon.effects import World
+from watcher.daemon.service import Service
+
+STEPS = {
+    "apply",
+    "submit",
+    "fetch",
+    "forget",
+    "cancel",
+    "staging",
+    "stage_copy",
+    "publish",
+    "archive",
+    "remove",
+    "write",
+    "discard",
+}
+
+
+class Counter:
+    def __init__(self, at: int, when: str) -> None:
+        self.at, self.when = at, when
+        self.count = 0
+        self.lock = threading.Lock()
+
+    def around(self, call):
+        def counted(*args, **kwargs):
+            with self.lock:
+                self.count += 1
+                mine = self.count
+            if mine == self.at and self.when == "before":
+                os.kill(os.getpid(), signal.SIGKILL)
+            result = call(*args, **kwargs)
+            if mine == self.at and self.when == "after":
+                os.kill(os.getpid(), signal.SIGKILL)
+            return result
+
+        return counted
+
+
+class Mortal:
+    """Anything, with its steps counted."""
+
+    def __init__(self, real, counter: Counter) -> None:
+        self._real, self._counter = real, counter
+
+    def __getattr__(self, name):
+        found = getattr(self._real, name)
+        return self._counter.around(found) if name in STEPS else found
+
+
+def main() -> int:
+    config, at, when = sys.argv[1:]
+    settings = load(Path(config), os.environ).settings
+    counter = Counter(int(at), when)
+    service = Service(settings, logs.configure(form="json", stream=sys.stdout))
+    service.engine.books.ledger = Mortal(service.ledger, counter)
+    backends = {name: Mortal(one, counter) for name, one in service.backends.items()}
+    service.hands._world = World(settings, backends, Mortal(service.files, counter))
+    service.run_once(30.0)
+    print(counter.count)  # noqa: T201 - the answer
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
