@@ -100,9 +100,7 @@ class _Sink:
         return taken
 
 
-def _zip(
-    sources: Sequence[Source], read: Callable[[Source], Iterator[bytes]]
-) -> Iterator[bytes]:
+def _zip(sources: Sequence[Source], read: Callable[[Source], Iterator[bytes]]) -> Iterator[bytes]:
     sink = _Sink()
     # zipfile asks for write and flush alone when the target cannot seek
     with zipfile.ZipFile(sink, "w") as archive:  # type: ignore[call-overload]
