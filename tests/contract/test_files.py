@@ -198,6 +198,15 @@ def test_a_walk_may_start_below_and_stay_there(world):
     assert [(found.directory, found.folders) for found in below] == [("a", ("b",))]
 
 
+def test_a_walk_names_skipped_folders_and_never_enters_them(world):
+    for path in ("a/skip/1", "a/skip/deep/1", "a/b/1", "skip/1"):
+        world.put(world.root / path)
+    skip = {"a/skip", "a/b/none"}
+    found = {one.directory: one for one in world.files.walk(world.root, skip=skip.__contains__)}
+    assert set(found) == {"", "a", "a/b", "skip"}
+    assert set(found["a"].folders) == {"b", "skip"}
+
+
 def test_a_folder_that_is_gone_is_walked_as_empty(world):
     (listing,) = world.files.walk(world.root, "gone")
     assert (listing.files, listing.folders, listing.error) == ((), (), "")

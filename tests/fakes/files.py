@@ -85,13 +85,22 @@ class MemoryFiles:
             raise NotRegular("not a regular file", where=printable(path))
         return self._facts(node, node.lease)
 
-    def walk(self, root: Path, below: str = "", *, recursive: bool = True) -> Iterator[Listing]:
+    def walk(
+        self,
+        root: Path,
+        below: str = "",
+        *,
+        recursive: bool = True,
+        skip: Callable[[str], bool] | None = None,
+    ) -> Iterator[Listing]:
         self._root(root)
         listing = self._listing(root, below)
         yield listing
         if recursive:
             for name in listing.folders:
-                yield from self.walk(root, f"{below}/{name}" if below else name)
+                path = f"{below}/{name}" if below else name
+                if skip is None or not skip(path):
+                    yield from self.walk(root, path, skip=skip)
 
     def _listing(self, root: Path, directory: str) -> Listing:
         files, folders, odd = [], [], []

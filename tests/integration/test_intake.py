@@ -13,11 +13,12 @@ from watcher.adapters.clock import SystemClock
 from watcher.adapters.files import LocalFiles
 from watcher.core.model import Fingerprint, Known
 from watcher.core.settings import Folder, JobSpec, Match, Rule
-from watcher.daemon import scan
 from watcher.daemon.intake import Intake
+from watcher.daemon.scan import Pace
 from watcher.daemon.sightings import Absent, Arrival, Fault, Refusal, RootState, ScanDone
 
 DEADLINE = 20.0
+FAST = Pace(retry=0.1, tick=0.1, stable=0.5)
 
 
 class KnownFiles:
@@ -92,9 +93,9 @@ class Box:
 
 
 @contextmanager
-def running(root, ledger=None, *, quiet=True, **changes):
+def running(root, ledger=None, *, quiet=True, pace=None, **changes):
     folder, heard, ledger = make_folder(root, **changes), Heard(), ledger or KnownFiles()
-    intake = Intake([folder], LocalFiles(), ledger, clock=SystemClock(), deliver=heard)
+    intake = Intake([folder], LocalFiles(), ledger, clock=SystemClock(), deliver=heard, pace=pace)
     box = Box(root, folder, intake, heard, ledger)
     intake.start()
     try:
@@ -175,10 +176,8 @@ def test_a_tree_moved_in_and_a_tree_copied_in_arrive(root, tmp_path):
         box.wait_paths(["moved/s/later.bin"])
 
 
-def test_a_root_deleted_and_made_again_is_offline_and_back(root, monkeypatch):
-    monkeypatch.setattr(scan, "RETRY", 0.1)
-    monkeypatch.setattr(scan, "TICK", 0.1)
-    with running(root) as box:
+def test_a_root_deleted_and_made_again_is_offline_and_back(root):
+    with running(root, pace=FAST) as box:
         root.rmdir()
         box.heard.wait(lambda: any(not state.online for state in box.heard.of(RootState)))
         root.mkdir()
@@ -190,9 +189,8 @@ def test_a_root_deleted_and_made_again_is_offline_and_back(root, monkeypatch):
         assert box.heard.of(RootState)[-1].native
 
 
-def test_a_root_renamed_and_replaced_is_watched_anew(root, tmp_path, monkeypatch):
-    monkeypatch.setattr(scan, "TICK", 0.1)
-    with running(root) as box:
+def test_a_root_renamed_and_replaced_is_watched_anew(root, tmp_path):
+    with running(root, pace=FAST) as box:
         other = tmp_path / "other"
         other.mkdir()
         (other / "a.bin").write_bytes(b"x")
@@ -233,15 +231,17 @@ def test_files_that_went_away_are_absent_after_a_complete_scan(root):
         assert sorted(paths) == ["gone", "no/folder"]
 
 
-def test_an_unexpectedly_empty_root_is_doubted_then_believed(root, monkeypatch):
+def test_an_unexpectedly_empty_root_is_doubted_then_believed(root):
     ledger = KnownFiles()
     ledger.live = {"a": Fingerprint(1, 1)}
-    with running(root, ledger) as box:
+    with running(root, ledger, pace=FAST) as box:
         assert box.heard.of(Absent) == []
         assert "mounted" in box.heard.of(RootState)[-1].reason
-        monkeypatch.setattr(scan, "STABLE", 0.0)
-        box.intake.rescan()
-        box.heard.wait(lambda: box.heard.of(Absent))
+        end = time.monotonic() + DEADLINE
+        while not box.heard.of(Absent) and time.monotonic() < end:
+            box.intake.rescan()
+            threading.Event().wait(0.1)
+        assert [told.paths for told in box.heard.of(Absent)] == [("a",)]
 
 
 def test_an_unreadable_folder_hides_no_file_as_absent(root):

@@ -5,7 +5,7 @@ import struct
 import pytest
 
 from watcher.core import assets
-from watcher.core.assets import Closure, Findings, Kind, Reference, closure, references
+from watcher.core.assets import Closure, Findings, Kind, Limits, Reference, closure, references
 
 
 def names(name, content):
@@ -36,11 +36,10 @@ def test_obj_names_its_libraries(line, expected):
     assert names("a.obj", b"v 1 2 3\n" + line + b"\nf 1 2 3\n") == expected
 
 
-def test_an_obj_library_is_found_across_chunks_and_after_endless_lines(monkeypatch):
-    monkeypatch.setattr(assets, "CHUNK", 7)
-    monkeypatch.setattr(assets, "LONGEST_LINE", 64)
+def test_an_obj_library_is_found_across_chunks_and_after_endless_lines():
     content = b"# " + b"x" * 500 + b" mtllib no.mtl\nv 1 2 3\nmtllib a.mtl\\\n b.mtl\nv 1 2 3\n"
-    assert names("a.obj", content) == ["a.mtl", "b.mtl"]
+    found = references("a.obj", io.BytesIO(content), Limits(chunk=7, longest_line=64))
+    assert [one.name for one in found.references] == ["a.mtl", "b.mtl"]
 
 
 @pytest.mark.parametrize(
@@ -109,9 +108,9 @@ def test_odd_gltf_has_no_references(content):
     assert references("a.gltf", io.BytesIO(content)) == Findings()
 
 
-def test_a_huge_gltf_is_not_held_in_memory(monkeypatch):
-    monkeypatch.setattr(assets, "LARGEST_JSON", 10)
-    assert "too large" in references("a.gltf", io.BytesIO(b" " * 11)).warnings[0]
+def test_a_huge_gltf_is_not_held_in_memory():
+    found = references("a.gltf", io.BytesIO(b" " * 11), Limits(largest_json=10))
+    assert "too large" in found.warnings[0]
 
 
 def test_other_files_have_no_references():

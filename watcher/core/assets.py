@@ -19,10 +19,6 @@ from enum import StrEnum
 from typing import IO, Any
 from urllib.parse import unquote
 
-CHUNK = 1 << 20
-LONGEST_LINE = 1 << 20
-LARGEST_JSON = 128 << 20
-
 _MTLLIB = re.compile(rb"^[ \t]*mtllib[ \t]+(.*)$", re.MULTILINE | re.IGNORECASE)
 _CONTINUED = re.compile(rb"\\\r?\n")
 _LIBRARIES = re.compile(r'"([^"]+)"|(\S.*?\.mtl)(?=\s|$)|(\S.*)', re.IGNORECASE)
@@ -48,6 +44,19 @@ _VECTORS = frozenset({"-o", "-s", "-t"})  # one to three numbers
 _IMAGES = ("png", "jpg", "jpeg", "tga", "bmp", "tif", "tiff", "dds", "ktx", "ktx2", "webp", "gif")
 PARTS = frozenset(("mtl", "bin", *_IMAGES, "exr", "hdr", "psd"))
 _LEAST = {b"v": 3, b"vn": 3, b"vt": 1, b"f": 3, b"l": 2, b"p": 1}
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """How many bytes are held at most: one read, one line (a longer one is a comment to us), and
+    the JSON of a glTF file."""
+
+    chunk: int = 1 << 20
+    longest_line: int = 1 << 20
+    largest_json: int = 128 << 20
+
+
+LIMITS = Limits()
 
 
 class Kind(StrEnum):
@@ -99,10 +108,10 @@ def may_be_part(name: str) -> bool:
     return _suffix(name) in PARTS
 
 
-def references(name: str, stream: IO[bytes]) -> Findings:
+def references(name: str, stream: IO[bytes], limits: Limits = LIMITS) -> Findings:
     """The names that a file calls for, read from its bytes in flat memory (glTF: its JSON)."""
     reader = _READERS.get(_suffix(name))
-    return reader(stream) if reader is not None else Findings()
+    return reader(stream, limits) if reader is not None else Findings()
 
 
 def looks_cut_short(tail: bytes) -> bool:
@@ -154,10 +163,10 @@ def closure(
 
 
 # ---------------------------------------------------------------- formats
-def _obj(stream: IO[bytes]) -> Findings:
+def _obj(stream: IO[bytes], limits: Limits) -> Findings:
     names: list[str] = []
     tail = b""
-    for block, complete in _blocks(stream):
+    for block, complete in _blocks(stream, limits):
         tail = block if not complete else tail
         if b"mtllib" in block or b"MTLLIB" in block:
             for line in _MTLLIB.findall(_CONTINUED.sub(b" ", block)):
@@ -168,14 +177,14 @@ def _obj(stream: IO[bytes]) -> Findings:
     return Findings(found.references, (*found.warnings, "the OBJ file looks cut short"), cut=True)
 
 
-def _blocks(stream: IO[bytes]) -> Iterator[tuple[bytes, bool]]:
+def _blocks(stream: IO[bytes], limits: Limits) -> Iterator[tuple[bytes, bool]]:
     """Blocks of whole lines, then the last line if it has no newline (False)."""
     carry = b""
-    while chunk := stream.read(CHUNK):
+    while chunk := stream.read(limits.chunk):
         block = carry + chunk
         cut = _line_end(block)
         carry = block[cut:]
-        if len(carry) > LONGEST_LINE:
+        if len(carry) > limits.longest_line:
             carry = b"#"  # no record is that long: the rest of the line is a comment to us
         if cut:
             yield block[:cut], True
@@ -196,9 +205,9 @@ def _libraries(rest: str) -> list[str]:
     return [next(filter(None, match.groups())).strip() for match in _LIBRARIES.finditer(rest)]
 
 
-def _mtl(stream: IO[bytes]) -> Findings:
+def _mtl(stream: IO[bytes], limits: Limits) -> Findings:
     names = []
-    for block, _ in _blocks(stream):
+    for block, _ in _blocks(stream, limits):
         for line in _text(_CONTINUED.sub(b" ", block)).splitlines():
             match = _MAP.match(line.strip())
             if match is not None and (name := _texture(match[1])):
@@ -233,19 +242,19 @@ def _arguments(words: list[str]) -> int:
     return taken
 
 
-def _gltf(stream: IO[bytes]) -> Findings:
-    content = stream.read(LARGEST_JSON + 1)
-    if len(content) > LARGEST_JSON:
+def _gltf(stream: IO[bytes], limits: Limits) -> Findings:
+    content = stream.read(limits.largest_json + 1)
+    if len(content) > limits.largest_json:
         return Findings(warnings=("the glTF file is too large to look for its parts",))
     return _gltf_json(content)
 
 
-def _glb(stream: IO[bytes]) -> Findings:
+def _glb(stream: IO[bytes], limits: Limits) -> Findings:
     head = stream.read(20)
     if len(head) < 20 or head[:4] != b"glTF" or head[16:] != b"JSON":  # noqa: PLR2004  (GLB header)
         return Findings(warnings=("the GLB file has no valid header",))
     (length,) = struct.unpack_from("<I", head, 12)
-    return _gltf_json(stream.read(min(length, LARGEST_JSON)))
+    return _gltf_json(stream.read(min(length, limits.largest_json)))
 
 
 def _gltf_json(content: bytes) -> Findings:
@@ -267,7 +276,7 @@ def _uris(document: Any, key: str) -> list[str]:
     ]
 
 
-_READERS: dict[str, Callable[[IO[bytes]], Findings]] = {
+_READERS: dict[str, Callable[[IO[bytes], Limits], Findings]] = {
     "obj": _obj,
     "mtl": _mtl,
     "gltf": _gltf,

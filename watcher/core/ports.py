@@ -344,8 +344,18 @@ class Files(Protocol):
         """Facts with a lease probe; None when gone. Raises ``NotRegular`` for anything else."""
         ...
 
-    def walk(self, root: Path, below: str = "", *, recursive: bool = True) -> Iterator[Listing]:
-        """Every directory from ``below`` down, parents first, streamed."""
+    def walk(
+        self,
+        root: Path,
+        below: str = "",
+        *,
+        recursive: bool = True,
+        skip: Callable[[str], bool] | None = None,
+    ) -> Iterator[Listing]:
+        """Every directory from ``below`` down, parents first, streamed.
+
+        A directory below it for which ``skip`` is true is not entered; its parent still names it.
+        """
         ...
 
     def open(self, root: Path, path: str) -> IO[bytes]:

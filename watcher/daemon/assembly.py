@@ -145,8 +145,7 @@ class Assembly:
         except FileError:
             done = self._hindered(waiting)
         except Exception as error:  # noqa: BLE001  (one bad file must not end the thread)
-            self._deliver([Fault(*key, f"{type(error).__name__}: {error}")])
-            done = True
+            done = self._hand(waiting, Fault(*key, f"{type(error).__name__}: {error}"))
         if done:
             self._waiting.pop(key, None)
 
@@ -156,8 +155,8 @@ class Assembly:
         if now >= waiting.since + waiting.rule.wait_for_parts:
             # it arrives all the same, and fails with the reason that reading it gives
             facts = waiting.facts.fingerprint
-            self._deliver([Arrival(Asset(waiting.folder.name, waiting.path, facts, cut=True))])
-            return True
+            asset = Asset(waiting.folder.name, waiting.path, facts, cut=True)
+            return self._hand(waiting, Arrival(asset))
         waiting.at = now + RETRY
         return False
 
@@ -179,7 +178,15 @@ class Assembly:
             patience = min(LONGEST, max(SHORTEST, (now - waiting.since) / 2))
             waiting.at = min([*times, now + patience, max(deadline, now + SHORTEST)])
             return False
-        self._deliver([Arrival(_asset(waiting, closed))])
+        return self._hand(waiting, Arrival(_asset(waiting, closed)))
+
+    def _hand(self, waiting: Waiting, sighting: Sighting) -> bool:
+        """Whether the receiver took it; if not, the file waits and is tried once more."""
+        try:
+            self._deliver([sighting])
+        except Exception:  # noqa: BLE001  (the receiver's fault: it must end neither file nor thread)
+            waiting.at = self._clock.monotonic() + RETRY
+            return False
         return True
 
     def _look(self, waiting: Waiting, path: str) -> Facts | None:

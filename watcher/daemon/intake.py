@@ -20,7 +20,7 @@ from watcher.core.settings import PASS, Folder, Rule
 from watcher.core.settle import Again, Gone, Hint, judge
 from watcher.daemon.assembly import Assembly, may_call_for
 from watcher.daemon.candidates import Candidates, Key, Pending
-from watcher.daemon.scan import Found, Scan, Sources
+from watcher.daemon.scan import Found, Pace, Scan, Sources
 from watcher.daemon.sightings import Arrival, Fault, Refusal, Sighting
 from watcher.errors import FileError, FolderOffline
 
@@ -39,7 +39,9 @@ class Intake:
         files: the file system.
         ledger: asked what is known.
         clock: its monotonic side decides.
-        deliver: gets every sighting, in batches, from any thread but one call at a time.
+        deliver: gets every sighting, in batches, from any thread but one call at a time; what it
+            raises on comes again.
+        pace: how patient the scans are.
     """
 
     def __init__(
@@ -50,6 +52,7 @@ class Intake:
         *,
         clock: Clock,
         deliver: Deliver,
+        pace: Pace | None = None,
     ) -> None:
         self._folders = {folder.name: folder for folder in folders}
         self._files = files
@@ -62,9 +65,10 @@ class Intake:
         self._told: set[Key] = set()
         self._stopping = threading.Event()
         self._busy = False
+        self._owed: list[Sighting] = []  # what the receiver failed to take
         self._observe = Observe(self._inbox.put)
         self._assembly = Assembly(files, clock, self._deliver, self._unsettled)
-        sources = Sources(files, ledger, clock, self._observe)
+        sources = Sources(files, ledger, clock, self._observe, pace or Pace())
         self._scans = {
             folder.name: Scan(folder, sources, self._found, self._deliver, self._unannounced)
             for folder in folders
@@ -150,17 +154,24 @@ class Intake:
         while not self._stopping.is_set():
             self._receive()
             self._busy = True
-            due = self._candidates.due(self._clock.monotonic(), BATCH)
-            batch = [told for key, pending in due if (told := self._guarded(key, pending))]
-            if batch:
-                self._hand_over(batch)
-            self._busy = False
+            if not self._owed:
+                due = self._candidates.due(self._clock.monotonic(), BATCH)
+                self._owed += [told for one in due if (told := self._guarded(*one))]
+            self._busy = not self._handed_over()
 
-    def _hand_over(self, batch: list[Sighting]) -> None:
+    def _handed_over(self) -> bool:
+        """Whether the receiver has taken all; if not, it gets the same once more after a while.
+
+        A scan would not do instead: it never tells of a known file that somebody nudged.
+        """
         try:
-            self._deliver(batch)
-        except Exception:  # noqa: BLE001  (the receiver's fault; a scan brings the files again)
-            self.rescan()
+            if self._owed:
+                self._deliver(self._owed)
+        except Exception:  # noqa: BLE001  (the receiver's fault)
+            self._stopping.wait(TICK)
+            return False
+        self._owed = []
+        return True
 
     def _receive(self) -> None:
         """Take hints, or wait for one until the next look is due."""

@@ -11,7 +11,7 @@ import posixpath
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from watcher.adapters.observe import Observe
 from watcher.core import rules
@@ -20,22 +20,34 @@ from watcher.core.settings import Folder, Rule
 from watcher.daemon.sightings import Absent, Fault, Refusal, RootState, ScanDone, Sighting
 from watcher.errors import FileError, FolderOffline
 
-RETRY = 2.0  # seconds between two looks for a root that is offline
-TICK = 1.0  # seconds between two proofs that the watch still hears
-STABLE = 60.0  # seconds after which an unexpectedly empty root is believed
-SECOND = 0.5  # least seconds before a directory is scanned the second time
 ASKED = 1000  # more asked directories than this are one full scan
 GROUP = 500
 
 
 @dataclass(frozen=True, slots=True)
+class Pace:
+    """How patient a scan is, in seconds.
+
+    ``retry``: between two looks for a root that is offline; ``tick``: between two proofs that the
+    watch still hears; ``stable``: until an unexpectedly empty root is believed; ``second``: at
+    least before a directory is scanned the second time.
+    """
+
+    retry: float = 2.0
+    tick: float = 1.0
+    stable: float = 60.0
+    second: float = 0.5
+
+
+@dataclass(frozen=True, slots=True)
 class Sources:
-    """What intake reads."""
+    """What intake reads, and how often."""
 
     files: Files
     ledger: Ledger
     clock: Clock
     observe: Observe
+    pace: Pace = field(default_factory=Pace)
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +122,9 @@ class Scan:
                 self._asked.clear()
             self._asked[directory] = now
             if twice:
-                self._asked[f"{directory}/"] = now + max(self.folder.settle, SECOND)
+                self._asked[f"{directory}/"] = now + max(
+                    self.folder.settle, self._sources.pace.second
+                )
             self._wake.notify_all()
 
     def idle(self) -> bool:
@@ -123,19 +137,28 @@ class Scan:
     # ------------------------------------------------------------ loop
     def _run(self) -> None:
         while not self._stopping:
-            try:
-                self._turn()
-                failed = False
-            except FileError as error:
-                self._offline(str(error))
-                failed = True
-            except Exception as error:  # noqa: BLE001  (the thread must outlive any surprise)
-                self._fault(error)
-                failed = True
+            failed = not self._guarded()
             with self._wake:
                 self._scanning = False
                 if not self._stopping:
-                    self._wake.wait(RETRY if failed else self._pause())
+                    self._wake.wait(self._sources.pace.retry if failed else self._pause())
+
+    def _guarded(self) -> bool:
+        """One turn; False when it failed, and then all is scanned anew: nothing may be lost."""
+        try:
+            return self._turned()
+        except Exception as error:  # noqa: BLE001  (the thread must outlive any surprise)
+            self.ask()
+            self._fault(error)
+            return False
+
+    def _turned(self) -> bool:
+        try:
+            self._turn()
+        except FileError as error:
+            self._offline(str(error))
+            return False
+        return True
 
     def _fault(self, error: Exception) -> None:
         with suppress(Exception):  # when the receiver itself is what fails
@@ -143,7 +166,7 @@ class Scan:
 
     def _pause(self) -> float:
         now = self._sources.clock.monotonic()
-        times = [now + TICK, self._next_full, *self._asked.values()]
+        times = [now + self._sources.pace.tick, self._next_full, *self._asked.values()]
         return max(0.0, min(times) - now)
 
     def _turn(self) -> None:
@@ -192,8 +215,8 @@ class Scan:
 
     def _tell(self, state: RootState) -> None:
         if state != self._state:
-            self._state = state
             self._deliver([state])
+            self._state = state
 
     # ------------------------------------------------------------ walks
     def _full(self, identity: tuple[int, int], *, periodic: bool) -> None:
@@ -219,7 +242,12 @@ class Scan:
     def _walk(self, below: str, *, silent: bool) -> _Seen:
         seen = _Seen()
         files = self._sources.files
-        walk = files.walk(self.folder.input, below, recursive=self.folder.recursive)
+        if self._skipped(below):
+            seen.ended = True
+            return seen
+        walk = files.walk(
+            self.folder.input, below, recursive=self.folder.recursive, skip=self._skipped
+        )
         for listing in walk:
             if self._stopping:
                 return seen
@@ -227,7 +255,7 @@ class Scan:
             if listing.error:
                 seen.failed.add(listing.directory)
                 self._refuse(listing.directory, listing.error)
-            elif not listing.directory or not rules.ignored(self.folder, listing.directory):
+            else:
                 self._compare(listing, seen, silent=silent)
         seen.ended = True
         return seen
@@ -253,6 +281,10 @@ class Scan:
             if self._wanted(prefix + name, 0):
                 self._refuse(prefix + name, "is a link, FIFO, socket or device: never read")
 
+    def _skipped(self, directory: str) -> bool:
+        """Whether nothing below a directory is ever looked at."""
+        return bool(directory) and rules.ignored(self.folder, directory) is not None
+
     def _wanted(self, path: str, size: int) -> bool:
         if rules.ignored(self.folder, path) is not None:
             return False
@@ -260,23 +292,20 @@ class Scan:
 
     def _refuse(self, path: str, reason: str) -> None:
         if path not in self._told:
-            self._told.add(path)
             self._deliver([Refusal(self.folder.name, path, reason)])
+            self._told.add(path)
 
     # ------------------------------------------------------------ absence
     def _believe(self, identity: tuple[int, int], seen: _Seen) -> bool:
         """Whether what a walk did not find is gone, or the disk under the root.
 
         A folder where a mount is missing is empty (or holds what was written meanwhile) and has
-        another identity than the mounted one; after a while of that it is believed.
+        another identity than the mounted one. While its device is another than that of the files
+        it is never believed; on the same device, or the first one seen, after a while.
         """
-        if seen.known or identity == self._trusted or not self._lost_all(identity, seen):
-            self._trusted, self._doubted = identity, None
-            return True
-        now = self._sources.clock.monotonic()
-        if self._doubted is None or self._doubted[0] != identity:
-            self._doubted = (identity, now)
-        if now - self._doubted[1] >= STABLE:
+        same_disk = self._trusted is None or self._trusted[0] == identity[0]
+        sure = seen.known or identity == self._trusted or (same_disk and seen.files)
+        if sure or not self._lost_all(seen) or (same_disk and self._stable(identity)):
             self._trusted, self._doubted = identity, None
             return True
         reason = "none of the files known to lie in it are there: is its disk mounted?"
@@ -284,17 +313,21 @@ class Scan:
         self._tell(RootState(self.folder.name, True, native, reason))  # noqa: FBT003
         return False
 
-    def _lost_all(self, identity: tuple[int, int], seen: _Seen) -> bool:
-        """Whether files are known, none of them was found, and the disk may be another."""
-        other_disk = self._trusted is not None and self._trusted[0] != identity[0]
-        if not other_disk and (self._trusted is not None or seen.files):
-            return False
+    def _stable(self, identity: tuple[int, int]) -> bool:
+        """Whether an unexpectedly empty root has been the same one for long enough."""
+        now = self._sources.clock.monotonic()
+        if self._doubted is None or self._doubted[0] != identity:
+            self._doubted = (identity, now)
+        return now - self._doubted[1] >= self._sources.pace.stable
+
+    def _lost_all(self, seen: _Seen) -> bool:
+        """Whether files are known, and a walk that found none of them shows that."""
         return bool(seen.absent) or any(True for _ in self._unseen(seen))
 
     def _unseen(self, seen: _Seen) -> Iterator[str]:
         """Directories with live records that the walk proved to be gone."""
         every = self._sources.ledger.directories(self.folder.name)
-        return (directory for directory in every if not seen.knows(directory))
+        return (one for one in every if not self._skipped(one) and not seen.knows(one))
 
     def _conclude(self, seen: _Seen) -> None:
         self._absent(seen.absent)

@@ -9,7 +9,7 @@ save the stream of ``open``.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import IO
 
@@ -44,9 +44,16 @@ class LocalFiles:
         """See ``Files``."""
         return look.look(root, path)
 
-    def walk(self, root: Path, below: str = "", *, recursive: bool = True) -> Iterator[Listing]:
+    def walk(
+        self,
+        root: Path,
+        below: str = "",
+        *,
+        recursive: bool = True,
+        skip: Callable[[str], bool] | None = None,
+    ) -> Iterator[Listing]:
         """See ``Files``."""
-        return look.walk(root, below, recursive=recursive)
+        return look.walk(root, below, recursive=recursive, skip=skip)
 
     def open(self, root: Path, path: str) -> IO[bytes]:
         """See ``Files``."""

@@ -12,7 +12,7 @@ import os
 import re
 import signal
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from watcher.adapters.files.beneath import (
@@ -97,7 +97,9 @@ def facts(found: os.stat_result, lease: Lease = Lease.UNKNOWN) -> Facts:
 
 
 # ---------------------------------------------------------------- walk
-def walk(root: Path, below: str, *, recursive: bool) -> Iterator[Listing]:
+def walk(
+    root: Path, below: str, *, recursive: bool, skip: Callable[[str], bool] | None = None
+) -> Iterator[Listing]:
     """See ``Files.walk``. A folder that vanishes meanwhile is empty; an offline root raises."""
     if below:
         split(below)
@@ -108,7 +110,8 @@ def walk(root: Path, below: str, *, recursive: bool) -> Iterator[Listing]:
         yield listing
         if recursive:
             prefix = f"{directory}/" if directory else ""
-            waiting.extend(prefix + name for name in reversed(listing.folders))
+            paths = (prefix + name for name in reversed(listing.folders))
+            waiting.extend(path for path in paths if skip is None or not skip(path))
 
 
 def _listing(root: Path, directory: str) -> Listing:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 MOUNTS = Path("/proc/self/mountinfo")
 WATCHES = Path("/proc/sys/fs/inotify/max_user_watches")
+POINT = 4  # the field of a mountinfo line that is the mount point
 
 # Writes from other machines (or from the host of a container) raise no inotify event on these.
 # overlay is not among them: writes through the same mount do raise events.
@@ -25,15 +26,24 @@ REMOTE = frozenset(
 def file_system(path: Path, mounts: Path = MOUNTS) -> str:
     """The type of the file system that holds a path, from proc(5) mountinfo; empty if unknown."""
     try:
-        lines = mounts.read_text("utf-8", "surrogateescape").splitlines()
-        place = os.path.realpath(path)
+        text = mounts.read_text("utf-8", "surrogateescape")
+        place = Path(os.path.realpath(path))
     except OSError:
         return ""
+    return kind_in(text, place)
+
+
+def kind_in(mountinfo: str, place: Path) -> str:
+    """As ``file_system``, of a resolved path and the text of a mountinfo file.
+
+    The last line wins among those of one mount point: it is mounted over the others.
+    """
     best, kind = "", ""
-    for line in lines:
+    for line in mountinfo.split("\n"):
         left, _, right = line.partition(" - ")
-        point = _unescaped(left.split(" ")[4])
-        if len(point) >= len(best) and Path(place).is_relative_to(point):
+        fields = left.split(" ")
+        point = _unescaped(fields[POINT]) if len(fields) > POINT else ""
+        if point and len(point) >= len(best) and place.is_relative_to(point):
             best, kind = point, right.split(" ")[0]
     return kind
 
