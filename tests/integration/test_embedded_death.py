@@ -107,7 +107,7 @@ def test_a_job_that_takes_the_host_down_each_time_is_given_up(tmp_path):
     key = str(uuid.uuid4())
     for _ in range(4):
         kill(*start(tmp_path, key))
-    scheduler = EmbeddedScheduler(EmbeddedOptions(state=tmp_path, workers=1))
+    scheduler = EmbeddedScheduler(EmbeddedOptions(state=tmp_path, workers=1, starts=4))
     job = until(lambda: (job := scheduler.get(key)).status == "FAILURE" and job)
     assert "given up: the scheduler ended 4 times" in job.error
     scheduler.close()

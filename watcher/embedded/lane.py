@@ -27,7 +27,6 @@ _STEPS = 1000  # kept; later ones still count for the progress
 _WARM_JOBS = 200  # of one worker, before it is replaced
 _WARM_GROWTH = 0.25  # of the memory limit, kept after a job, before it is replaced
 CRASHES = 2  # a crash is run again once: the next time it is the job's own fault
-RUNS = 4  # starts of a job, those included that ended with the scheduler itself
 
 
 class Order(Enum):
@@ -81,12 +80,14 @@ class Progress:
 
 @dataclass(frozen=True, slots=True)
 class Bench:
-    """What all lanes share. ``memory`` is in bytes."""
+    """What all lanes share. ``memory`` is in bytes; ``starts`` are those a job gets, counting the
+    ones that ended with the scheduler itself."""
 
     store: Store
     folders: Folders
     pool: Pool
     memory: int
+    starts: int
 
 
 class Lane:
@@ -126,7 +127,7 @@ class Lane:
 
     def _run(self, job: Job, spec: dict[str, Any], running: Running) -> None:
         attempt = _Attempt(self._bench, job, spec, running)
-        if job.runs > RUNS:
+        if job.runs > self._bench.starts:
             text = f"given up: the scheduler ended {job.runs - 1} times while this job ran"
             self._end(job, Outcome(status=FAILURE, error=text))
             return

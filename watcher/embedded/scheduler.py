@@ -60,6 +60,7 @@ class EmbeddedOptions:
     processes: Path | None = None
     memory: int = 0
     grace: float = 5.0
+    starts: int = 25
     package: str = "watcher.embedded.processes"
 
 
@@ -115,7 +116,7 @@ class EmbeddedScheduler:
         self._workers = workers
         memory = options.memory or _fair_memory(workers)
         pool = Pool(root / "workers.log", memory, package=options.package)
-        self._bench = Bench(self._store, self._folders, pool, memory)
+        self._bench = Bench(self._store, self._folders, pool, memory, options.starts)
         self._recover()
 
     # ---------------------------------------------------------------- the port
