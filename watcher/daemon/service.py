@@ -21,6 +21,9 @@ from structlog.typing import FilteringBoundLogger
 
 from watcher.adapters.clock import SystemClock
 from watcher.adapters.files import LocalFiles
+from watcher.adapters.http.backend import HttpBackend
+from watcher.adapters.http.client import Client
+from watcher.adapters.http.session import Server
 from watcher.adapters.ledger import open_ledger
 from watcher.core.effects import Effect
 from watcher.core.lifecycle import UNFINISHED
@@ -44,9 +47,10 @@ from watcher.daemon.sightings import (
     Sighting,
 )
 from watcher.embedded.scheduler import EmbeddedOptions, EmbeddedScheduler
-from watcher.errors import ConfigError, StateTaken, WatcherError
+from watcher.errors import StateTaken, WatcherError
 
 JOBS_KEPT = 86400.0  # seconds that an ended embedded job is kept when nobody fetched it
+CONNECT = 10.0  # seconds to wait for a connection, where a request may take longer
 QUIET = 0.3  # seconds without anything to do after which ``run --once`` ends
 
 
@@ -95,11 +99,13 @@ def build_backend(scheduler: SchedulerSettings, state: Path) -> Backend:
     """The scheduler that the settings name.
 
     Raises:
-        ConfigError: its kind is not known.
         StateTaken: another process owns the embedded scheduler's folder.
     """
     if scheduler.url != "embedded":
-        raise ConfigError((f"scheduler {scheduler.name}: no adapter for {scheduler.url}",))
+        token = scheduler.token.reveal() if scheduler.token is not None else ""
+        connect = min(CONNECT, scheduler.timeout)
+        server = Server(url=scheduler.url, token=token, connect=connect, read=scheduler.timeout)
+        return HttpBackend(Client(server))
     own = state if scheduler.name == "default" else state / "schedulers" / scheduler.name
     return EmbeddedScheduler(
         EmbeddedOptions(state=own, workers=scheduler.workers, processes=scheduler.processes)
