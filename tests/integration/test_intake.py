@@ -1,11 +1,16 @@
 """Intake on real files with a real watch; only the ledger is a small fake."""
 
+import ctypes
 import os
 import posixpath
 import shutil
+import subprocess
+import sys
+import tempfile
 import threading
 import time
 from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 
@@ -244,22 +249,26 @@ def test_an_unexpectedly_empty_root_is_doubted_then_believed(root):
         assert [told.paths for told in box.heard.of(Absent)] == [("a",)]
 
 
-def test_an_unreadable_folder_hides_no_file_as_absent(root):
-    if os.geteuid() == 0:
-        pytest.skip("root reads everything")
-    ledger = KnownFiles()
-    (root / "locked").mkdir()
-    (root / "other").write_bytes(b"x")
-    ledger.remember("other", root)
-    ledger.live["locked/deep/a"] = Fingerprint(1, 1)
-    (root / "locked").chmod(0)
-    try:
-        with running(root, ledger) as box:
-            assert box.heard.of(Absent) == []
-            assert not box.heard.of(ScanDone)[0].complete
-            assert [told.path for told in box.heard.of(Refusal)] == ["locked"]
-    finally:
-        (root / "locked").chmod(0o700)
+def again_as_nobody(test):
+    """Run one test of this module as a user for whom rights count; root reads everything."""
+    nobody = 65534
+    with tempfile.TemporaryDirectory() as temporary:
+        os.chown(temporary, nobody, nobody)
+        command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider"]
+        command += ["--basetemp", f"{temporary}/t", f"{__file__}::{test}"]
+        environment = {**os.environ, "HOME": temporary, "PYTHONDONTWRITEBYTECODE": "1"}
+        done = subprocess.run(
+            command,
+            user=nobody,
+            group=nobody,
+            extra_groups=[],
+            env=environment,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+    assert "1 passed" in done.stdout, done.stdout + done.stderr
 
 
 def test_odd_files_are_told_once_and_never_opened(root):
@@ -376,6 +385,105 @@ def test_a_receiver_that_fails_once_gets_the_file_again(root):
     try:
         heard.wait(lambda: heard.paths() == ["a"])
         assert failures
+        assert intake.alive()
+    finally:
+        intake.stop()
+
+
+def cut_watches(root):
+    """What the kernel does when a watched disk goes: the watches end, the threads live on."""
+    libc, inode, cut = ctypes.CDLL(None), f"ino:{root.stat().st_ino:x}", 0
+    for descriptor in Path("/proc/self/fdinfo").iterdir():
+        try:
+            lines = descriptor.read_text("ascii").splitlines()
+        except OSError:
+            continue
+        for words in [line.split() for line in lines if line.startswith("inotify wd:")]:
+            if words[2] == inode:
+                cut += libc.inotify_rm_watch(int(descriptor.name), int(words[1][3:], 16)) == 0
+    assert cut
+
+
+def test_a_watch_cut_alive_changes_only_how_soon_a_file_is_found(root):
+    with running(root, scan_every=1.0) as box:
+        cut_watches(root)
+        (root / "a").write_bytes(b"x")
+        box.wait_paths(["a"])
+
+
+def test_ignored_folders_are_not_entered_and_what_lay_there_is_not_absent(root):
+    ledger = KnownFiles()
+    (root / "old").mkdir()
+    (root / "here").write_bytes(b"x")
+    ledger.remember("here", root)
+    ledger.live["old/a"] = Fingerprint(1, 1)
+    with running(root, ledger, ignore=("old",)) as box:
+        assert box.heard.of(Absent) == []
+        assert box.heard.of(ScanDone)[0].files == 1
+
+
+def rescan_for(box, seconds):
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        box.intake.rescan()
+        threading.Event().wait(0.1)
+
+
+def swap(link, target):
+    fresh = link.with_name("fresh")
+    fresh.symlink_to(target)
+    fresh.rename(link)
+
+
+@pytest.mark.parametrize("kind", [Arrival, Absent, RootState, Refusal, ScanDone])
+def test_what_the_receiver_fails_to_take_comes_again(root, kind):
+    heard, failures, ledger = Heard(), [], KnownFiles()
+
+    def deliver(sightings):
+        if len(failures) < 2 and any(isinstance(told, (kind, Fault)) for told in sightings):
+            failures.append(1)
+            raise RuntimeError
+        heard(sightings)
+
+    (root / "a.obj").write_bytes(b"v 1 2 3\n")
+    (root / "b").write_bytes(b"x")
+    (root / "here").write_bytes(b"x")
+    (root / "link").symlink_to("b")
+    ledger.remember("here", root)
+    ledger.live["gone"] = Fingerprint(1, 1)
+    intake = Intake(
+        [make_folder(root)], LocalFiles(), ledger, clock=SystemClock(), deliver=deliver, pace=FAST
+    )
+    intake.start()
+    try:
+        heard.wait(lambda: {"a.obj", "b"} <= set(heard.paths()))
+        for wanted in (Absent, RootState, Refusal, ScanDone):
+            heard.wait(lambda wanted=wanted: heard.of(wanted))
+        assert len(failures) == 2
+        assert intake.alive()
+    finally:
+        intake.stop()
+
+
+def test_a_root_that_goes_while_the_receiver_fails_is_told_offline_later(root):
+    heard, failures = Heard(), []
+
+    def deliver(sightings):
+        if len(failures) < 2 and any(
+            isinstance(told, Fault) or (isinstance(told, RootState) and not told.online)
+            for told in sightings
+        ):
+            failures.append(1)
+            raise RuntimeError
+        heard(sightings)
+
+    folder = make_folder(root / "none")
+    intake = Intake(
+        [folder], LocalFiles(), KnownFiles(), clock=SystemClock(), deliver=deliver, pace=FAST
+    )
+    intake.start()
+    try:
+        heard.wait(lambda: any(not state.online for state in heard.of(RootState)))
         assert intake.alive()
     finally:
         intake.stop()
