@@ -9,9 +9,12 @@ never on the words. Imports nothing of ours. Invariant: no secret ever enters a 
     ├── UsageError            bad command line or input; nothing was sent
     ├── ConfigError           the configuration has problems (all of them, with their places)
     ├── StateTaken            another process owns the state folder
+    ├── JobFailed             a job ended without success
+    ├── TimedOut              what was waited for did not come in time
     ├── SchedulerError        a scheduler did not do what it was asked
     │   ├── Unreachable       it cannot be reached now: wait, costs no attempt
-    │   │   └── Unauthorized  the token is missing or wrong: mendable, so wait
+    │   │   ├── Unauthorized  the token is missing or wrong: mendable, so wait
+    │   │   └── StateUnknown  it answers, but has lost sight of its own store
     │   ├── Refused           this request will never pass
     │   ├── TooEarly          not ready yet: come back
     │   └── JobLost           it no longer knows the job
@@ -81,6 +84,16 @@ class StateTaken(WatcherError):
     exit_code = 3
 
 
+class JobFailed(WatcherError):
+    """A job ended without success."""
+
+
+class TimedOut(WatcherError):
+    """What was waited for did not come within the time that was given."""
+
+    exit_code = 4
+
+
 class SchedulerError(WatcherError):
     """A scheduler did not do what it was asked."""
 
@@ -93,6 +106,10 @@ class Unreachable(SchedulerError):
 
 class Unauthorized(Unreachable):
     """The scheduler does not take the token; somebody must mend it, so waiting may help."""
+
+
+class StateUnknown(Unreachable):
+    """The scheduler answers, but cannot tell a job's state: its own store is away."""
 
 
 class Refused(SchedulerError):

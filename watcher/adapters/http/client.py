@@ -18,6 +18,7 @@ from typing import Any
 from urllib.parse import quote
 
 from watcher.adapters.http import download, upload, wire
+from watcher.adapters.http.download import Progress
 from watcher.adapters.http.session import Server, Sessions
 from watcher.core.ports import Source
 from watcher.errors import FileGone, Refused, TooEarly, Unreachable
@@ -60,11 +61,15 @@ class Client:
 
     def jobs(self) -> tuple[wire.Job, ...]:
         """All jobs of the last day but the queued ones; archive packings are among them."""
-        found = self._get("/jobs").get("jobs")
         where = self.sessions.url("/jobs")
-        if not isinstance(found, list):
-            raise Unreachable("the answer has no list of jobs", where=where)
-        return tuple(wire.job(each, where) for each in found)
+        return tuple(wire.job(each, where) for each in self.listed())
+
+    def listed(self) -> tuple[dict[str, Any], ...]:
+        """As ``jobs``, each as the server wrote it: one odd record does not hide the others."""
+        found = self._get("/jobs").get("jobs")
+        if not isinstance(found, list) or not all(isinstance(each, dict) for each in found):
+            raise Unreachable("the answer has no list of jobs", where=self.sessions.url("/jobs"))
+        return tuple(found)
 
     def status(self, uuid: str) -> wire.Job:
         """The short form of a job."""
@@ -86,7 +91,7 @@ class Client:
         return wire.names(self._get(path), "outputs", self.sessions.url(path))
 
     def download(
-        self, uuid: str, name: str, target: Path, *, progress: download.Progress | None = None
+        self, uuid: str, name: str, target: Path, *, progress: Progress | None = None
     ) -> int:
         """One output file into ``target``; its length in bytes."""
         # a file named "archive" stands behind the endpoint of that name: reached as "./archive"
@@ -94,7 +99,14 @@ class Client:
         path = f"{_job(uuid)}/outputs/{encoded}"
         return download.save(self.sessions, path, target, progress=progress)
 
-    def archive(self, uuid: str, target: Path, *, wait: float = 0.0) -> None:
+    def archive(
+        self,
+        uuid: str,
+        target: Path,
+        *,
+        wait: float = 0.0,
+        progress: Progress | None = None,
+    ) -> None:
         """All outputs as a verified zip; waits up to ``wait`` seconds while it is packed.
 
         Whether waiting can help is judged by the job's own status: ``TooEarly`` at once when the
@@ -103,7 +115,7 @@ class Client:
         until, delay = time.monotonic() + wait, 1.0
         while True:
             try:
-                download.verified(self.sessions, _job(uuid) + "/outputs/archive", target)
+                download.verified(self.sessions, _job(uuid) + "/outputs/archive", target, progress)
             except TooEarly:
                 ready = self.status(uuid).state in {wire.State.SUCCESS, wire.State.FAILURE}
                 if not ready or time.monotonic() + delay > until:

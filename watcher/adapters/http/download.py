@@ -123,10 +123,12 @@ def unpack(path: Path, into: Path) -> tuple[str, ...]:
     return tuple(found)
 
 
-def verified(sessions: Sessions, path: str, target: Path, *, tries: int = 3) -> None:
+def verified(
+    sessions: Sessions, path: str, target: Path, progress: Progress | None = None, *, tries: int = 3
+) -> None:
     """Save a zip and prove it; the server may hand it out while it still writes it."""
     for _ in range(tries):
-        save(sessions, path, target)
+        save(sessions, path, target, progress=progress)
         if whole(target):
             return
     os.unlink(target)  # noqa: PTH108 - a broken zip must not stay

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
-from watcher.errors import Unreachable
+from watcher.errors import StateUnknown, Unreachable
 
 
 class State(StrEnum):
@@ -35,13 +35,14 @@ class State(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """The short form of a job."""
+    """The short form of a job; ``document`` is what the server wrote."""
 
     uuid: str
     state: State
     name: str | None = None
     progress: int | None = None
     error: str | None = None
+    document: dict[str, Any] = field(default_factory=dict, repr=False, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,13 +55,14 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class Details:
-    """The long form. ``times`` are the server's own texts."""
+    """The long form. ``times`` are the server's own texts, ``document`` is all that it wrote."""
 
     job: Job
     result: Any = None
     steps: tuple[Step, ...] = ()
     times: dict[str, str] = field(default_factory=dict)
     retry: int = 0
+    document: dict[str, Any] = field(default_factory=dict, repr=False, compare=False)
 
 
 def parsed(body: bytes, where: str) -> dict[str, Any]:
@@ -82,13 +84,14 @@ def job(value: Any, where: str) -> Job:
     if word not in set(State):
         reason = value.get("error")
         said = f": {reason}" if isinstance(reason, str) else ""
-        raise Unreachable(f"the job's state is {str(word)[:40]!r}{said}", where=where)
+        raise StateUnknown(f"the job's state is {str(word)[:40]!r}{said}", where=where)
     return Job(
         uuid=value["uuid"],
         state=State(word),
         name=_text(value.get("name")),
         progress=_percent(value.get("progress")),
         error=_text(value.get("error")),
+        document=value,
     )
 
 
@@ -103,6 +106,7 @@ def details(value: dict[str, Any], where: str) -> Details:
         if isinstance(times, dict)
         else {},
         retry=int(number) if (number := _number(value.get("retry"))) is not None else 0,
+        document=value,
     )
 
 
