@@ -24,14 +24,17 @@ from watcher.core.ports import Lane, NewFile, Note, OwnTarget, SaveFile, SaveJob
 from watcher.errors import StaleRecord
 
 LEDGERS = {
-    "sqlite": lambda folder: open_ledger(folder, read_only=False),
-    "memory": lambda _folder: MemoryLedger(),
+    "sqlite": lambda folder, _request: open_ledger(folder, read_only=False),
+    "memory": lambda _folder, _request: MemoryLedger(),
+    "postgres": lambda folder, request: open_ledger(
+        folder, read_only=False, url=request.getfixturevalue("postgres_server").emptied()
+    ),
 }
 
 
 @pytest.fixture(params=LEDGERS)
 def ledger(request, tmp_path):
-    made = LEDGERS[request.param](tmp_path)
+    made = LEDGERS[request.param](tmp_path, request)
     yield made
     made.close()
 

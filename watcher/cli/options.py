@@ -43,12 +43,12 @@ def loaded(config: Path | None) -> Loaded:
 
 def ledger_of(settings: Settings, *, write: bool = False) -> Ledger | None:
     """The ledger beside a daemon, or None when nothing was ever recorded."""
-    from watcher.adapters.ledger import open_ledger  # noqa: PLC0415  (--help stays quick)
+    from watcher.adapters.ledger import SQLITE, open_ledger  # noqa: PLC0415  (--help stays quick)
 
     try:
-        return open_ledger(settings.state, read_only=not write)
+        return open_ledger(settings.state, read_only=not write, url=settings.ledger)
     except LedgerUnusable:
-        if not any(settings.state.glob("ledger*")):
+        if settings.ledger == SQLITE and not any(settings.state.glob("ledger*")):
             return None
         raise
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import ast
 import difflib
+import importlib.util
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -81,8 +82,9 @@ def label(job: JobKeys) -> str:
 
 def general(check: Checking) -> None:
     """Ledger, page, and the schedulers themselves."""
-    if check.keys.ledger != "sqlite":
-        check.say(("ledger",), "ledger: only `sqlite` is known to this version")
+    fault = "" if check.keys.ledger == "sqlite" else ledger_fault(check.keys.ledger)
+    if fault:
+        check.say(("ledger",), f"ledger {fault}")
     _http(check)
     for name, path, keys in check.schedulers():
         _name(check, path, f"scheduler name {name!r}", name)
@@ -131,6 +133,21 @@ def url_fault(url: str) -> str:
         return "holds a name or password; use token or token_file"
     if parts.query or parts.fragment or re.search(r"\s", url):
         return "must end with the path: no `?`, no `#`, no blanks"
+    return ""
+
+
+def ledger_fault(url: str) -> str:
+    """What is wrong with a ledger's address, in words that do not repeat its password."""
+    try:
+        parts = urlsplit(url)
+        port_fine = parts.port is None or parts.port > 0
+    except ValueError:
+        return "is not a valid address"
+    named = parts.path.strip("/") and "/" not in parts.path.strip("/")
+    if parts.scheme not in {"postgresql", "postgres"} or not port_fine or not named:
+        return "must be `sqlite` or an address such as postgresql://user@host/database"
+    if importlib.util.find_spec("psycopg") is None:
+        return "needs the PostgreSQL driver: pip install 'pixyz-watcher[postgres]'"
     return ""
 
 

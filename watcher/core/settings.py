@@ -131,7 +131,7 @@ class Settings:
 
     source: Path  # the file it was read from
     state: Path
-    ledger: str = "sqlite"
+    ledger: str = field(default="sqlite", repr=False)  # an address may hold a password
     keep_history: float = 90 * 86400.0
     schedulers: dict[str, SchedulerSettings] = field(default_factory=dict)
     http: Http | None = field(default_factory=Http)  # None: off

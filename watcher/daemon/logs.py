@@ -10,6 +10,7 @@ import logging
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Literal, TextIO
+from urllib.parse import unquote, urlsplit
 
 import structlog
 from structlog.typing import EventDict, FilteringBoundLogger, Processor, WrappedLogger
@@ -39,7 +40,13 @@ def secrets_of(settings: Settings) -> list[Secret]:
     """Every secret that the settings hold."""
     held = [one.token for one in settings.schedulers.values()]
     held.append(settings.http.token if settings.http else None)
+    held.append(_password(settings.ledger))
     return [secret for secret in held if secret is not None]
+
+
+def _password(ledger: str) -> Secret | None:
+    password = urlsplit(ledger).password
+    return Secret(unquote(password)) if password else None
 
 
 def configure(

@@ -131,7 +131,7 @@ class Service:
         self._monitor: Monitor | None = None
         self._lock = lock_state(settings.state)
         self._make_folders()
-        self.ledger: Ledger = open_ledger(settings.state, read_only=False)
+        self.ledger: Ledger = open_ledger(settings.state, read_only=False, url=settings.ledger)
         self.files = LocalFiles()
         self.clock = SystemClock()
         self.backends = {

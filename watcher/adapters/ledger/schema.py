@@ -24,6 +24,7 @@ from sqlalchemy import (
     SmallInteger,
     Table,
     Text,
+    func,
     insert,
     inspect,
     select,
@@ -173,6 +174,7 @@ def _first(connection: Connection) -> None:
 
 MIGRATIONS: tuple[Callable[[Connection], None], ...] = (_first,)
 VERSION = len(MIGRATIONS)
+_MIGRATING = 0x77617463686572  # any number that is ours: "watcher" in ASCII
 
 
 def stored_version(connection: Connection, *, where: str) -> int:
@@ -192,6 +194,9 @@ def stored_version(connection: Connection, *, where: str) -> int:
 
 def migrate(connection: Connection, *, where: str) -> None:
     """Bring the ledger to this version, in the caller's transaction."""
+    if connection.dialect.name == "postgresql":
+        # SQLite's writer is alone anyway; here two starters must not both make the tables
+        connection.execute(select(func.pg_advisory_xact_lock(_MIGRATING)))
     version = stored_version(connection, where=where)
     for step in MIGRATIONS[version:]:
         step(connection)

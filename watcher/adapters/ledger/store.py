@@ -7,20 +7,18 @@ a time; readers see whole batches and never wait for the writer (SQLite's WAL).
 from __future__ import annotations
 
 import json
-import sqlite3
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
 
-from sqlalchemy import Connection, Engine, create_engine, delete, event, insert, select
-from sqlalchemy.pool import QueuePool
+from sqlalchemy import Connection, Engine, delete, insert, select
 
 from watcher.adapters.ledger import reading
 from watcher.adapters.ledger.batch import TALLY, Tallies, compiled, run, segments
+from watcher.adapters.ledger.engines import postgres_engine, shown, sqlite_engine
 from watcher.adapters.ledger.ids import Ids
 from watcher.adapters.ledger.place import MOUNTS, check_place
 from watcher.adapters.ledger.rows import FINAL, decoded, written
@@ -39,6 +37,7 @@ from watcher.core.model import FileRecord, FileState, HistoryRow, Known, Work
 from watcher.core.ports import Change, Lane, Request
 from watcher.errors import LedgerUnusable
 
+SQLITE = "sqlite"
 BUSY = 10.0  # seconds to wait for another program's write
 COMPACTED = 500  # records removed in one transaction, so that a writer waits a few ms at most
 
@@ -216,29 +215,38 @@ def open_ledger(
     state: Path,
     *,
     read_only: bool,
+    url: str = SQLITE,
     busy: float = BUSY,
     mounts: str | None = None,
     now: Callable[[], float] = time.time,
 ) -> SqlLedger:
-    """The ledger in a state folder; made or brought to this version unless ``read_only``.
+    """The ledger in a state folder, or on the PostgreSQL server that ``url`` names; made or brought
+    to this version unless ``read_only``.
 
     Beside a running daemon another process may open it either way; ``busy`` is how many seconds it
     waits for the other's writes. ``mounts`` stands for the text of ``/proc/self/mountinfo``.
     Raises ``LedgerUnusable``.
     """
-    table = _mounts() if mounts is None else mounts
-    file = check_place(state, read_only=read_only, mounts=table)
-    where = str(file)
-    write = None if read_only else _engine(file, mode="rwc", busy=busy)
-    with told(where):
-        if write is not None:
-            _prepare(write, where)
-        read = _engine(file, mode="ro", busy=busy)
-        with read.connect() as connection:
-            if not stored_version(connection, where=where):
-                raise LedgerUnusable("the ledger is empty", where=where, fix="start watcher run")
-            above = reading.highest_id(connection)
-    return SqlLedger(read=read, write=write, where=where, ids=Ids(now, above=above))
+    if url == SQLITE:
+        table = _mounts() if mounts is None else mounts
+        file = check_place(state, read_only=read_only, mounts=table)
+        where = str(file)
+        write, read = (
+            sqlite_engine(file, mode="rwc", busy=busy),
+            sqlite_engine(file, mode="ro", busy=busy),
+        )
+    else:
+        where = shown(url)
+        write, read = postgres_engine(url, writes=True), postgres_engine(url, writes=False)
+    try:
+        with told(where):
+            above = _prepared(read, None if read_only else write, where)
+    except BaseException:
+        write.dispose()
+        read.dispose()
+        raise
+    ids = Ids(now, above=above)
+    return SqlLedger(read=read, write=None if read_only else write, where=where, ids=ids)
 
 
 def _mounts() -> str:
@@ -249,43 +257,15 @@ def _mounts() -> str:
         return ""
 
 
-def _prepare(engine: Engine, where: str) -> None:
-    """Bring the schema to this version; one transaction, so that two starters do it once."""
-    with engine.begin() as connection:
-        migrate(connection, where=where)
+def _prepared(read: Engine, write: Engine | None, where: str) -> int:
+    """Bring the schema to this version, if it may be written; the highest id in use.
 
-
-def _engine(file: Path, *, mode: str, busy: float) -> Engine:
-    """An engine whose transactions begin as they mean to go on: to write, or on one snapshot."""
-    writes = mode != "ro"
-
-    def connect() -> sqlite3.Connection:
-        connection = sqlite3.connect(
-            f"file:{quote(str(file))}?mode={mode}",
-            uri=True,
-            timeout=busy,
-            isolation_level=None,
-            check_same_thread=False,
-        )
-        if writes:
-            connection.execute("PRAGMA journal_mode = WAL")
-            connection.execute("PRAGMA synchronous = FULL")
-            connection.execute("PRAGMA foreign_keys = ON")
-            connection.execute("PRAGMA journal_size_limit = 67108864")
-        connection.execute("PRAGMA cache_size = -16384")
-        return connection
-
-    engine = create_engine(
-        "sqlite://",
-        creator=connect,
-        poolclass=QueuePool,
-        pool_size=1 if writes else 4,
-        max_overflow=0 if writes else -1,
-    )
-    begin = "BEGIN IMMEDIATE" if writes else "BEGIN"
-
-    @event.listens_for(engine, "begin")
-    def _begin(connection: Connection) -> None:
-        connection.exec_driver_sql(begin)
-
-    return engine
+    One transaction, so that two starters do it once.
+    """
+    if write is not None:
+        with write.begin() as connection:
+            migrate(connection, where=where)
+    with read.connect() as connection:
+        if not stored_version(connection, where=where):
+            raise LedgerUnusable("the ledger is empty", where=where, fix="start watcher run")
+        return reading.highest_id(connection)

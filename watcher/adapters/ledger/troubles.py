@@ -1,4 +1,4 @@
-"""The one map from SQLAlchemy's and SQLite's errors to ours.
+"""The one map from the errors of SQLAlchemy, SQLite and PostgreSQL to ours.
 
 Imports errors, SQLAlchemy and sqlite3's codes. Invariant: a foreign error never leaves the ledger.
 """
@@ -45,22 +45,50 @@ _TOLD = {
     sqlite3.SQLITE_IOERR: ("the disk fails under the ledger", "check the disk and the system log"),
 }
 
+_RETURNS = "check that PostgreSQL runs and takes this user; it is tried again"
+# PostgreSQL's states: appendix "PostgreSQL Error Codes" of its manual
+_STATES = {
+    "42501": ("the ledger may not be used by this database user", "grant it the ledger's tables"),
+    "53100": ("no space for the ledger", "free space on the database server's disk"),
+    "25006": ("the ledger's database is read-only", "use the primary server, not a standby"),
+    "40001": ("the ledger was written by others at the same moment", "it is tried again"),
+    "40P01": ("the ledger was written by others at the same moment", "it is tried again"),
+}
+
 
 def translated(error: SQLAlchemyError | sqlite3.Error, *, where: str) -> LedgerError:
     """What an operator should read instead of a database error."""
     inner = error.orig if isinstance(error, DBAPIError) else error
     if isinstance(error, IntegrityError) or isinstance(inner, sqlite3.IntegrityError):
         return StaleRecord(f"the change contradicts what is stored ({_line(inner)})", where=where)
-    code = getattr(inner, "sqlite_errorcode", 0) & _PRIMARY
-    what, fix = _TOLD.get(
-        code, (f"the ledger cannot be used ({_line(inner)})", "see what the database says")
-    )
+    what, fix = _words(inner)
     return LedgerUnusable(what, where=where, fix=fix)
+
+
+def _words(inner: BaseException | None) -> tuple[str, str]:
+    """What happened and what to do, by SQLite's result code or PostgreSQL's SQLSTATE."""
+    code = getattr(inner, "sqlite_errorcode", 0) & _PRIMARY
+    if code in _TOLD:
+        return _TOLD[code]
+    # psycopg's OperationalError has no state when no server answered
+    state: str | None = getattr(inner, "sqlstate", "")
+    if state is None or state[:2] in {"08", "57"}:
+        said = f" ({_said(inner)})" if state is None else ""
+        return f"the ledger's database cannot be reached{said}", _RETURNS
+    if state in _STATES:
+        return _STATES[state]
+    return f"the ledger cannot be used ({_line(inner)})", "see what the database says"
 
 
 def _line(error: BaseException | None) -> str:
     """The first line of an error: SQLAlchemy adds statement and values below it."""
     return (str(error).splitlines() or [type(error).__name__])[0]
+
+
+def _said(error: BaseException | None) -> str:
+    """Why a connection was refused: libpq puts the server's own word last."""
+    words = [line for line in str(error).splitlines() if line.strip()]
+    return (words or [""])[-1].rpartition("failed: ")[2].strip()
 
 
 @contextmanager
