@@ -15,6 +15,7 @@ from typing import IO, Any
 from watcher import content as contents
 from watcher.core.model import Facts, Fetched, Fingerprint, Lease, nfc, printable
 from watcher.core.ports import Entry, Listing, Placement
+from watcher.core.templates import numbered
 from watcher.errors import (
     FileChanged,
     FileGone,
@@ -233,10 +234,10 @@ class MemoryFiles:
 
     def free_name(self, root: Path, target: str) -> str:
         self._root(root)
-        pure, number, free = PurePosixPath(_checked(target)), 1, target
+        number, free = 1, _checked(target)
         while self._kind(root / free):
             number += 1
-            free = str(pure.with_name(f"{pure.stem} ({number}){pure.suffix}"))
+            free = numbered(target, number)
         return free
 
     def space(self, root: Path) -> int:

@@ -6,7 +6,6 @@ import posixpath
 import shutil
 import subprocess
 import sys
-import tempfile
 import threading
 import time
 from contextlib import contextmanager
@@ -19,6 +18,7 @@ from watcher.adapters.files import LocalFiles
 from watcher.core.model import Fingerprint, Known
 from watcher.core.settings import Folder, JobSpec, Match, Rule
 from watcher.daemon.intake import Intake
+from watcher.daemon.roots import Roots
 from watcher.daemon.scan import Pace
 from watcher.daemon.sightings import Absent, Arrival, Fault, Refusal, RootState, ScanDone
 
@@ -98,9 +98,11 @@ class Box:
 
 
 @contextmanager
-def running(root, ledger=None, *, quiet=True, pace=None, **changes):
+def running(root, ledger=None, *, quiet=True, pace=None, roots=None, **changes):
     folder, heard, ledger = make_folder(root, **changes), Heard(), ledger or KnownFiles()
-    intake = Intake([folder], LocalFiles(), ledger, clock=SystemClock(), deliver=heard, pace=pace)
+    intake = Intake(
+        [folder], LocalFiles(), ledger, clock=SystemClock(), deliver=heard, pace=pace, roots=roots
+    )
     box = Box(root, folder, intake, heard, ledger)
     intake.start()
     try:
@@ -241,7 +243,7 @@ def test_an_unexpectedly_empty_root_is_doubted_then_believed(root):
     ledger.live = {"a": Fingerprint(1, 1)}
     with running(root, ledger, pace=FAST) as box:
         assert box.heard.of(Absent) == []
-        assert "mounted" in box.heard.of(RootState)[-1].reason
+        assert "mounted" in box.heard.of(RootState)[-1].trouble
         end = time.monotonic() + DEADLINE
         while not box.heard.of(Absent) and time.monotonic() < end:
             box.intake.rescan()
@@ -249,26 +251,131 @@ def test_an_unexpectedly_empty_root_is_doubted_then_believed(root):
         assert [told.paths for told in box.heard.of(Absent)] == [("a",)]
 
 
-def again_as_nobody(test):
-    """Run one test of this module as a user for whom rights count; root reads everything."""
-    nobody = 65534
-    with tempfile.TemporaryDirectory() as temporary:
-        os.chown(temporary, nobody, nobody)
-        command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider"]
-        command += ["--basetemp", f"{temporary}/t", f"{__file__}::{test}"]
-        environment = {**os.environ, "HOME": temporary, "PYTHONDONTWRITEBYTECODE": "1"}
-        done = subprocess.run(
-            command,
-            user=nobody,
-            group=nobody,
-            extra_groups=[],
-            env=environment,
-            capture_output=True,
-            text=True,
-            timeout=60,
-            check=False,
-        )
+def test_doubt_outlives_a_restart_and_ends_when_the_files_are_back(root, tmp_path):
+    roots, ledger = Roots(tmp_path / "roots.json"), KnownFiles()
+    for name in ("a", "b"):
+        (root / name).write_bytes(b"x")
+        ledger.remember(name, root)
+    with running(root, ledger, roots=roots):
+        pass
+    root.rename(tmp_path / "mounted")
+    root.mkdir()
+    (root / "stray").write_bytes(b"x")
+    elsewhere = Roots(tmp_path / "roots.json")
+    device, inode = elsewhere.get(root)
+    elsewhere.put(root, (device + 1, inode))  # the files were seen on another disk
+    patient = Pace(retry=0.1, tick=0.1, stable=60.0)
+    with running(root, ledger, roots=Roots(tmp_path / "roots.json"), pace=patient) as box:
+        box.wait_paths(["stray"])  # what is there is taken all the same
+        assert "mounted" in box.heard.of(RootState)[-1].trouble
+        assert not box.heard.of(ScanDone)[-1].complete
+        shutil.rmtree(root)
+        (tmp_path / "mounted").rename(root)
+        box.heard.wait(lambda: box.heard.of(RootState)[-1].trouble == "")
+        box.heard.wait(lambda: box.heard.of(ScanDone)[-1].complete)
+        assert box.heard.of(Absent) == []
+
+
+def test_the_same_folder_emptied_between_two_lives_is_believed(root, tmp_path):
+    ledger = KnownFiles()
+    (root / "a").write_bytes(b"x")
+    ledger.remember("a", root)
+    with running(root, ledger, roots=Roots(tmp_path / "roots.json")):
+        (root / "a").unlink()
+    with running(root, ledger, roots=Roots(tmp_path / "roots.json")) as box:
+        assert [told.paths for told in box.heard.of(Absent)] == [("a",)]
+
+
+def test_a_memory_of_roots_that_is_damaged_is_none(root, tmp_path):
+    place = tmp_path / "roots.json"
+    for text in ("", "[1]", '{"a": 1}', '{"a": ["x", "y"]}', "\0"):
+        place.write_text(text)
+        assert Roots(place).get(root) is None
+    nowhere = Roots(tmp_path / "no" / "roots.json")
+    nowhere.put(root, (1, 2))
+    assert nowhere.get(root) == (1, 2)
+
+
+def without_rights(test):
+    """Run one test of this module as a process for which rights count; root reads everything."""
+    if os.geteuid() != 0:
+        pytest.skip("needs root, to give up its rights")
+    command = ["setpriv", "--bounding-set", "-dac_override,-dac_read_search", "--inh-caps", "-all"]
+    command += [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--no-cov"]
+    done = subprocess.run(
+        [*command, f"{__file__}::{test}"],
+        env={**os.environ, INNER: "1"},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
     assert "1 passed" in done.stdout, done.stdout + done.stderr
+
+
+INNER = "WATCHER_TEST_WITHOUT_RIGHTS"
+
+
+def test_a_folder_that_cannot_be_read_is_told_and_its_files_are_not_gone(root):
+    if INNER not in os.environ and os.geteuid() == 0:
+        without_rights(
+            test_a_folder_that_cannot_be_read_is_told_and_its_files_are_not_gone.__name__
+        )
+        return
+    ledger = KnownFiles()
+    (root / "shut" / "deep").mkdir(parents=True)
+    for path in ("top", "shut/a", "shut/deep/b"):
+        (root / path).write_bytes(b"x")
+        ledger.remember(path, root)
+    (root / "shut" / "new").write_bytes(b"x")
+    (root / "shut").chmod(0)
+    with running(root, ledger, pace=FAST, scan_every=1.0) as box:
+        state = box.heard.of(RootState)[-1]
+        assert state.online
+        assert "shut: no permission" in state.trouble
+        assert not box.heard.of(ScanDone)[-1].complete
+        (root / "other").write_bytes(b"x")
+        box.wait_paths(["other"])
+        (root / "shut").chmod(0o755)  # which no event tells
+        box.wait_paths(["shut/new"])
+        box.heard.wait(lambda: box.heard.of(RootState)[-1].trouble == "")
+        assert box.heard.of(Absent) == []
+
+
+def test_a_root_that_cannot_be_read_is_offline_until_it_can(root):
+    if INNER not in os.environ and os.geteuid() == 0:
+        without_rights(test_a_root_that_cannot_be_read_is_offline_until_it_can.__name__)
+        return
+    ledger = KnownFiles()
+    (root / "a").write_bytes(b"x")
+    ledger.remember("a", root)
+    root.chmod(0)
+    with running(root, ledger, pace=FAST) as box:
+        assert not box.heard.of(RootState)[-1].online
+        assert "no permission" in box.heard.of(RootState)[-1].reason
+        root.chmod(0o755)
+        box.heard.wait(lambda: box.heard.of(RootState)[-1].online)
+        (root / "b").write_bytes(b"x")
+        box.wait_paths(["b"])
+        assert box.heard.of(Absent) == []
+
+
+def test_an_unreadable_file_arrives_only_after_patience_and_a_readable_one_at_once(root):
+    if INNER not in os.environ and os.geteuid() == 0:
+        name = (
+            test_an_unreadable_file_arrives_only_after_patience_and_a_readable_one_at_once.__name__
+        )
+        without_rights(name)
+        return
+    for name in ("mended", "shut.obj"):
+        (root / name).write_bytes(b"x")
+        (root / name).chmod(0)
+    with running(root, quiet=False, wait_for_parts=60.0) as box:
+        (root / "mended").chmod(0o644)
+        box.wait_paths(["mended"])
+        assert box.heard.paths() == ["mended"]
+        box.wait_paths(["shut.obj"])
+        assert box.heard.of(Arrival)[-1].asset.cut
 
 
 def test_odd_files_are_told_once_and_never_opened(root):

@@ -24,7 +24,7 @@ MAY = {
 PICKS = {"daemon/service.py", "daemon/intake.py", "daemon/scan.py"}  # may name an adapter
 DATA_TYPES = """
     __future__ collections dataclasses datetime difflib enum functools json pathlib posixpath re
-    shlex string struct typing unicodedata urllib
+    shlex string struct typing unicodedata urllib zlib
 """
 FILES = sorted(ROOT.rglob("*.py"))
 

@@ -2,11 +2,21 @@
 
 from __future__ import annotations
 
+import os
 from datetime import UTC
 
 import pytest
 
-from watcher.core.templates import FIELDS, Names, default_template, expand, problems
+from watcher.core.templates import (
+    FIELDS,
+    LONGEST,
+    Names,
+    default_template,
+    expand,
+    numbered,
+    problems,
+    suffixed,
+)
 from watcher.errors import NameTooLong, OutsideRoot
 
 
@@ -110,3 +120,58 @@ def test_all_faults_of_a_template_are_told() -> None:
 def test_every_field_can_be_used() -> None:
     for field in FIELDS:
         assert expand("x{" + field + "}", names())
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "n" * 300,
+        "\u00e9" * 127 + "x",
+        "x" + "\u00e9" * 127,
+        "\U0001f600" * 63 + "abc",
+        "\udcff" * 255,
+    ],
+    ids=ascii,
+)
+def test_a_suffix_always_fits_and_keeps_cut_names_apart(name: str) -> None:
+    found, other = suffixed(f"a/{name}", ".error.txt"), suffixed(f"a/{name}!", ".error.txt")
+    for path in (found, other):
+        last = path.rpartition("/")[2]
+        assert path.startswith("a/")
+        assert path.endswith(".error.txt")
+        assert 240 < len(os.fsencode(last)) <= LONGEST
+        assert "\udcff" in name or last.isprintable()
+    assert found != other
+
+
+def test_a_suffix_that_fits_is_only_added() -> None:
+    assert suffixed("a/b.stl", ".error.txt") == "a/b.stl.error.txt"
+    assert suffixed("n" * 250, ".json") == "n" * 250 + ".json"
+
+
+@pytest.mark.parametrize(
+    ("path", "expected"),
+    [
+        ("a/b.glb", "a/b (2).glb"),
+        ("b", "b (2)"),
+        (".b", ".b (2)"),
+        ("b.", "b. (2)"),
+    ],
+)
+def test_a_number_stands_before_the_extension(path: str, expected: str) -> None:
+    found = numbered(path, 2)
+    assert found == expected
+    assert len(os.fsencode(found)) <= LONGEST
+
+
+def test_a_number_cuts_a_long_name_and_keeps_its_extension() -> None:
+    found = numbered("x" * 251 + ".glb", 2)
+    assert found.startswith("x" * 238 + "~")
+    assert found.endswith(" (2).glb")
+    assert len(found) == LONGEST
+
+
+def test_an_extension_of_half_a_name_is_none() -> None:
+    found = numbered("a." + "e" * 250, 2)
+    assert found.endswith(" (2)")
+    assert len(found) == LONGEST

@@ -19,7 +19,7 @@ from watcher.cli.app import ExitCode
 from watcher.cli.options import config_option, json_option, ledger_of, loaded, place_of
 from watcher.cli.output import ago, table
 from watcher.core.delivery import stamp
-from watcher.core.model import FileRecord, FileState, Work, printable
+from watcher.core.model import FileRecord, FileState, Lease, Work, printable
 from watcher.core.ports import Ledger
 from watcher.core.rules import NoRule, choose, ignored
 from watcher.core.settings import Folder, Rule, Settings
@@ -207,12 +207,25 @@ def explain(config: Path | None, as_json: bool, path: str) -> int:  # noqa: FBT0
 
 
 def _explain_stranger(folder: Folder, path: str) -> None:
-    real = folder.input / path
-    if not real.exists():
-        raise UsageError("the ledger knows no such file, and it is not there", where=str(real))
-    row = _planned(folder, path, real.stat().st_size, None)
+    from watcher.adapters.files import LocalFiles  # noqa: PLC0415  (--help stays quick)
+
+    try:
+        facts = LocalFiles().look(folder.input, path)
+    except FileError as error:
+        click.echo(f"{folder.name}/{printable(path)}: not taken: {error}")
+        return
+    if facts is None:
+        where = printable(str(folder.input / path))
+        raise UsageError("the ledger knows no such file, and it is not there", where=where)
+    row = _planned(folder, path, facts.size, None)
     word = f"not accepted yet; rule {row['rule']} would take it" if row["rule"] else row["why"]
-    click.echo(f"{folder.name}/{printable(path)}: {word}")
+    click.echo(f"{folder.name}/{printable(path)}: {word}{_HINDRANCES.get(facts.lease, '')}")
+
+
+_HINDRANCES = {
+    Lease.REFUSED: "; a program still has it open for writing",
+    Lease.UNREADABLE: "; we have no permission to read it",
+}
 
 
 def _history_json(record: FileRecord, rows: list[Any]) -> dict[str, Any]:

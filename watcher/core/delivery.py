@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 from watcher.core.effects import Place
 from watcher.core.model import FileRecord, JobRecord, Output, Work, printable
 from watcher.core.settings import Folder, Rule
-from watcher.core.templates import Names, default_template, expand
+from watcher.core.templates import Names, default_template, expand, suffixed
 from watcher.errors import WatcherError
 
 
@@ -146,7 +146,7 @@ def receipts_of(
                 },
                 "warnings": [*file.warnings, *job.warnings],
             }
-            rows.append((f"{one.target}.json", json.dumps(text, indent=2) + "\n"))
+            rows.append((suffixed(one.target, ".json"), json.dumps(text, indent=2) + "\n"))
     return tuple(rows)
 
 
@@ -191,5 +191,5 @@ def quoted(text: str) -> str:
     if text.isprintable():
         return shlex.quote(text)
     raw = text.encode("utf-8", "surrogateescape")
-    plain = (chr(b) if chr(b).isalnum() or b in b"/._- " else f"\\x{b:02x}" for b in raw)
+    plain = (chr(b) if bytes((b,)).isalnum() or b in b"/._- " else f"\\x{b:02x}" for b in raw)
     return "$'" + "".join(plain) + "'"

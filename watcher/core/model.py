@@ -44,6 +44,7 @@ class Lease(StrEnum):
     FREE = "free"  # nobody on this machine has it open for writing
     REFUSED = "refused"  # somebody has: proof that it is not complete
     UNKNOWN = "unknown"  # cannot be asked here (owner, file system)
+    UNREADABLE = "unreadable"  # we have no permission even to read it
 
 
 class Phase(StrEnum):
@@ -248,12 +249,13 @@ def printable(text: str) -> str:
     """A name as it may be shown: control characters and undecodable bytes as escapes."""
     if text.isascii() and text.isprintable():
         return text
-    shown = (
-        c if c.isprintable() else c.encode("unicode_escape", "surrogatepass").decode() for c in text
-    )
-    return "".join(
-        f"\\x{ord(c[0]) - 0xDC00:02x}" if "\udc80" <= c[:1] <= "\udcff" else c for c in shown
-    )
+    return "".join(c if c.isprintable() else _escaped(c) for c in text)
+
+
+def _escaped(char: str) -> str:
+    if "\udc80" <= char <= "\udcff":  # a byte that is no UTF-8
+        return f"\\x{ord(char) - 0xDC00:02x}"
+    return char.encode("unicode_escape", "surrogatepass").decode()
 
 
 @dataclass(frozen=True, slots=True)

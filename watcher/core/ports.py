@@ -341,7 +341,10 @@ class Files(Protocol):
         ...
 
     def look(self, root: Path, path: str) -> Facts | None:
-        """Facts with a lease probe; None when gone. Raises ``NotRegular`` for anything else."""
+        """Facts with a lease probe; None when gone. Raises ``NotRegular`` for anything else.
+
+        A file that may not be read has facts too, with ``Lease.UNREADABLE``.
+        """
         ...
 
     def walk(

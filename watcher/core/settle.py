@@ -15,6 +15,9 @@ from watcher.core.model import Facts, Lease
 PAIR = 0.2  # seconds between two looks where no lease can be asked
 FIRST_RETRY = 0.05  # seconds after the first refused lease; doubles
 LAST_RETRY = 1.0
+# Copiers set the final mode last, so what may not be read is given time before it counts as
+# complete (and then fails for that reason).
+UNREADABLE_QUIET = 5.0
 
 
 class Hint(StrEnum):
@@ -106,6 +109,8 @@ def _refused(before: Candidate | None, look: Facts, now: float) -> Again:
 
 def _needed(look: Facts, *, settle: float, hint: Hint) -> float:
     """How long the file must have been quiet, in seconds."""
+    if look.lease is Lease.UNREADABLE:
+        return max(settle, UNREADABLE_QUIET)
     if hint is Hint.MOVED:
         return 0.0
     if hint is Hint.CLOSED and settle == 0:

@@ -7,6 +7,7 @@ path without empty, ``.`` or ``..`` components, whatever the names in it are.
 from __future__ import annotations
 
 import difflib
+import zlib
 from dataclasses import dataclass
 from datetime import UTC, datetime, tzinfo
 from string import Formatter
@@ -119,6 +120,30 @@ def expand(template: str, names: Names) -> str:
     return _inside(text)
 
 
+def suffixed(path: str, suffix: str) -> str:
+    """A path with ``suffix`` after its last component, which is cut where the two would be longer
+    than a file system takes; a mark of the whole name then keeps cut names apart."""
+    parent, slash, name = path.rpartition("/")
+    if _bytes(name) + _bytes(suffix) <= LONGEST:
+        return path + suffix
+    raw = name.encode("utf-8", "surrogateescape")
+    mark = f"~{zlib.crc32(raw):08x}{suffix}"
+    kept = raw[: max(0, LONGEST - _bytes(mark))]
+    if raw[len(kept)] & 0xC0 == 0x80:  # noqa: PLR2004  (UTF-8: never cut inside a character)
+        kept = kept.rstrip(bytes(range(0x80, 0xC0)))[:-1]
+    return parent + slash + kept.decode("utf-8", "surrogateescape") + mark
+
+
+def numbered(path: str, number: int) -> str:
+    """A path with a number before its extension: ``a (2).glb``."""
+    parent, slash, name = path.rpartition("/")
+    stem, extension = _split(name)
+    end = f".{extension}" if extension else ""
+    if _bytes(end) > LONGEST // 2:  # no extension that anybody goes by
+        stem, end = name, ""
+    return suffixed(parent + slash + stem, f" ({number}){end}")
+
+
 def _here(at: float) -> tzinfo | None:
     return datetime.fromtimestamp(at, UTC).astimezone().tzinfo
 
@@ -141,9 +166,10 @@ def _values(names: Names) -> dict[str, str]:
 
 
 def _split(name: str) -> tuple[str, str]:
-    """Stem and extension without its dot; leading dots belong to the stem."""
+    """Stem and extension without its dot; leading and trailing dots belong to the
+    stem, so that a file passed on keeps its name."""
     stem, dot, extension = name.rpartition(".")
-    return (stem, extension) if dot and stem.strip(".") else (name, "")
+    return (stem, extension) if dot and extension.strip() and stem.strip(".") else (name, "")
 
 
 def _inside(text: str) -> str:

@@ -150,9 +150,10 @@ class Assembly:
             self._waiting.pop(key, None)
 
     def _hindered(self, waiting: Waiting) -> bool:
-        """A file cannot be read: patience until the deadline, then the scan may try anew."""
+        """A file cannot be read: patience until the deadline, unless it had that already."""
         now = self._clock.monotonic()
-        if now >= waiting.since + waiting.rule.wait_for_parts:
+        spent = waiting.facts.lease is Lease.UNREADABLE
+        if spent or now >= waiting.since + waiting.rule.wait_for_parts:
             # it arrives all the same, and fails with the reason that reading it gives
             facts = waiting.facts.fingerprint
             asset = Asset(waiting.folder.name, waiting.path, facts, cut=True)

@@ -34,6 +34,7 @@ from watcher.core.effects import (
 from watcher.core.model import FileRecord, Fingerprint, JobRecord, Phase, printable
 from watcher.core.ports import Backend, Files, JobRequest, Placement, Source
 from watcher.core.settings import Folder, JobSpec, Settings
+from watcher.core.templates import suffixed
 from watcher.errors import FileChanged, FileError, FileGone, NoSpace, TargetExists, WatcherError
 
 ERROR_SUFFIX = ".error.txt"
@@ -215,7 +216,8 @@ def _publish(world: World, effect: Publish) -> Result:
     try:
         world.files.publish(folder.output, placements)
     except TargetExists as error:
-        taken = next((p.target for p in places if p.target == error.where), places[0].target)
+        named = (place.target for place in places if printable(place.target) == error.where)
+        taken = next(named, places[0].target)
         return Clash(taken, world.files.free_name(folder.output, taken))
     for target, text in effect.receipts:
         world.files.write(folder.output, target, text.encode())
@@ -251,7 +253,7 @@ def _quarantine(world: World, effect: Quarantine) -> Result:
     except (FileGone, FileChanged):
         result = Done("its source is gone or was replaced")
     if isinstance(result, Done):
-        target = file.disposal + ERROR_SUFFIX
+        target = suffixed(file.disposal, ERROR_SUFFIX)
         world.files.write(folder.failed, target, effect.text.encode("utf-8", "backslashreplace"))
         _move_parts(world, folder, file, effect.parts, folder.failed)
     return result
@@ -290,7 +292,7 @@ def _return(world: World, effect: Return) -> Result:
         with suppress(FileError):
             world.files.archive(folder.failed, part.path, part.print, folder.input, part.path)
     with suppress(FileError):
-        note = file.disposal + ERROR_SUFFIX
+        note = suffixed(file.disposal, ERROR_SUFFIX)
         facts = world.files.look(folder.failed, note)
         if facts is not None:
             world.files.remove(folder.failed, note, facts.fingerprint)

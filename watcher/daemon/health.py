@@ -72,6 +72,8 @@ def _of_folder(folder: Folder, root: RootState | None) -> list[str]:
     if root is None or not root.online:
         why = root.reason if root is not None else "not looked at yet"
         reasons.append(f"folder {folder.name} is offline: {why}")
+    elif root.trouble:
+        reasons.append(f"folder {folder.name}: {root.trouble}")
     if not os.access(folder.output, os.W_OK | os.X_OK):
         reasons.append(f"folder {folder.name}: the output {folder.output} is not writable")
     return reasons

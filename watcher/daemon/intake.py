@@ -20,6 +20,7 @@ from watcher.core.settings import PASS, Folder, Rule
 from watcher.core.settle import Again, Gone, Hint, judge
 from watcher.daemon.assembly import Assembly, may_call_for
 from watcher.daemon.candidates import Candidates, Key, Pending
+from watcher.daemon.roots import Roots
 from watcher.daemon.scan import Found, Pace, Scan, Sources
 from watcher.daemon.sightings import Arrival, Fault, Refusal, Sighting
 from watcher.errors import FileError, FolderOffline
@@ -42,6 +43,7 @@ class Intake:
         deliver: gets every sighting, in batches, from any thread but one call at a time; what it
             raises on comes again.
         pace: how patient the scans are.
+        roots: what earlier lives knew of the roots.
     """
 
     def __init__(
@@ -53,6 +55,7 @@ class Intake:
         clock: Clock,
         deliver: Deliver,
         pace: Pace | None = None,
+        roots: Roots | None = None,
     ) -> None:
         self._folders = {folder.name: folder for folder in folders}
         self._files = files
@@ -68,7 +71,7 @@ class Intake:
         self._owed: list[Sighting] = []  # what the receiver failed to take
         self._observe = Observe(self._inbox.put)
         self._assembly = Assembly(files, clock, self._deliver, self._unsettled)
-        sources = Sources(files, ledger, clock, self._observe, pace or Pace())
+        sources = Sources(files, ledger, clock, self._observe, pace or Pace(), roots or Roots())
         self._scans = {
             folder.name: Scan(folder, sources, self._found, self._deliver, self._unannounced)
             for folder in folders

@@ -11,12 +11,13 @@ import posixpath
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from watcher.adapters.observe import Observe
 from watcher.core import rules
 from watcher.core.ports import Clock, Files, Ledger, Listing
 from watcher.core.settings import Folder, Rule
+from watcher.daemon.roots import Roots, Trust, Walked
 from watcher.daemon.sightings import Absent, Fault, Refusal, RootState, ScanDone, Sighting
 from watcher.errors import FileError, FolderOffline
 
@@ -48,6 +49,7 @@ class Sources:
     clock: Clock
     observe: Observe
     pace: Pace = field(default_factory=Pace)
+    roots: Roots = field(default_factory=Roots)
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,8 +92,7 @@ class Scan:
         self._state: RootState | None = None
         self._scanned = False  # completely, since it came online
         self._next_full = 0.0
-        self._trusted: tuple[int, int] | None = None
-        self._doubted: tuple[tuple[int, int], float] | None = None
+        self._trust = Trust(folder.input, sources.roots, sources.clock, sources.pace.stable)
         self._told: set[str] = set()
         self._thread = threading.Thread(
             target=self._run, name=f"watcher-scan-{folder.name}", daemon=True
@@ -181,7 +182,8 @@ class Scan:
             self._full(identity, periodic=full)
             return
         for directory in directories:
-            self._walk(directory, silent=False)
+            if self._walk(directory, silent=False).failed:
+                self._next_full = 0.0  # which tells of it, and soon tries again
 
     def _due(self) -> tuple[list[str], bool | None]:
         """The directories to scan, and whether a full scan is due and nobody asked for it."""
@@ -224,18 +226,34 @@ class Scan:
         silent = periodic and self._scanned and self._state is not None and self._state.native
         seen = self._walk("", silent=silent)
         same = seen.ended and self._sources.files.identity(self.folder.input) == identity
-        if same and self._believe(identity, seen):
+        walked = Walked(seen.files, seen.known, lambda: self._lost_all(seen))
+        believed = same and self._trust.believe(identity, walked)
+        if believed:
             self._conclude(seen)
-        complete = same and not seen.failed
+        self._trouble(seen, doubted=same and not believed)
+        complete = believed and not seen.failed
         seconds = clock.monotonic() - began
         missed = self._unannounced(self.folder.name)
-        self._next_full = clock.monotonic() + self._interval(seconds, distrusted=missed > 0)
+        unsure = missed > 0 or not complete
+        self._next_full = clock.monotonic() + self._interval(seconds, unsure=unsure)
         self._scanned = self._scanned or same
         self._deliver([ScanDone(self.folder.name, complete, seconds, seen.files, missed)])
 
-    def _interval(self, seconds: float, *, distrusted: bool) -> float:
+    def _trouble(self, seen: _Seen, *, doubted: bool) -> None:
+        """Tell what this walk could not see, or that it could see all again."""
+        told = []
+        if doubted:
+            told.append("none of the files known to lie in it are there: is its disk mounted?")
+        if seen.failed:
+            worst = min(seen.failed)
+            more = f" (and {len(seen.failed) - 1} more)" if len(seen.failed) > 1 else ""
+            told.append(f"a sub-folder cannot be read: {seen.failed[worst]}{more}")
+        if self._state is not None:
+            self._tell(replace(self._state, trouble="; ".join(told)))
+
+    def _interval(self, seconds: float, *, unsure: bool) -> float:
         """Seconds to the next full scan: seldom under a native watch that tells all."""
-        if self._state is not None and self._state.native and not distrusted:
+        if self._state is not None and self._state.native and not unsure:
             return self.folder.scan_every
         return min(self.folder.scan_every, max(1.0, min(5.0, 10 * seconds)))
 
@@ -253,8 +271,7 @@ class Scan:
                 return seen
             seen.directories.add(listing.directory)
             if listing.error:
-                seen.failed.add(listing.directory)
-                self._refuse(listing.directory, listing.error)
+                seen.failed[listing.directory] = listing.error
             else:
                 self._compare(listing, seen, silent=silent)
         seen.ended = True
@@ -296,30 +313,6 @@ class Scan:
             self._told.add(path)
 
     # ------------------------------------------------------------ absence
-    def _believe(self, identity: tuple[int, int], seen: _Seen) -> bool:
-        """Whether what a walk did not find is gone, or the disk under the root.
-
-        A folder where a mount is missing is empty (or holds what was written meanwhile) and has
-        another identity than the mounted one. While its device is another than that of the files
-        it is never believed; on the same device, or the first one seen, after a while.
-        """
-        same_disk = self._trusted is None or self._trusted[0] == identity[0]
-        sure = seen.known or identity == self._trusted or (same_disk and seen.files)
-        if sure or not self._lost_all(seen) or (same_disk and self._stable(identity)):
-            self._trusted, self._doubted = identity, None
-            return True
-        reason = "none of the files known to lie in it are there: is its disk mounted?"
-        native = self._state is not None and self._state.native
-        self._tell(RootState(self.folder.name, True, native, reason))  # noqa: FBT003
-        return False
-
-    def _stable(self, identity: tuple[int, int]) -> bool:
-        """Whether an unexpectedly empty root has been the same one for long enough."""
-        now = self._sources.clock.monotonic()
-        if self._doubted is None or self._doubted[0] != identity:
-            self._doubted = (identity, now)
-        return now - self._doubted[1] >= self._sources.pace.stable
-
     def _lost_all(self, seen: _Seen) -> bool:
         """Whether files are known, and a walk that found none of them shows that."""
         return bool(seen.absent) or any(True for _ in self._unseen(seen))
@@ -356,7 +349,7 @@ class _Seen:
 
     def __init__(self) -> None:
         self.ended = False  # came to the end of the tree
-        self.failed: set[str] = set()  # directories that could not be read
+        self.failed: dict[str, str] = {}  # directories that could not be read, and why
         self.files = 0
         self.known = 0
         self.directories: set[str] = set()

@@ -37,6 +37,7 @@ from watcher.daemon.hands import Hands
 from watcher.daemon.health import Health, SchedulerHealth
 from watcher.daemon.intake import Intake
 from watcher.daemon.monitor import Monitor
+from watcher.daemon.roots import Roots
 from watcher.daemon.sightings import (
     Absent,
     Arrival,
@@ -128,6 +129,7 @@ class Service:
         self._paths: dict[int, str] = {}
         self._signals = 0
         self.roots: dict[str, RootState] = {}
+        self._refused: set[tuple[str, str]] = set()
         self._monitor: Monitor | None = None
         self._lock = lock_state(settings.state)
         self._make_folders()
@@ -140,7 +142,12 @@ class Service:
         self.engine = Engine(settings, self.ledger, self.clock, self._outside())
         self.hands = Hands(World(settings, self.backends, self.files), self.engine.post, log)
         self.intake = Intake(
-            settings.folders, self.files, self.ledger, clock=self.clock, deliver=self._sighted
+            settings.folders,
+            self.files,
+            self.ledger,
+            clock=self.clock,
+            deliver=self._sighted,
+            roots=Roots(settings.state / "roots.json"),
         )
         for name, backend in self.backends.items():
             backend.listen(self._hint(name))
@@ -224,6 +231,8 @@ class Service:
             if one.online:
                 how = "native" if one.native else "polling"
                 self.log.info("root.online", folder=one.folder, watch=how, note=one.reason)
+                if one.trouble:
+                    self.log.error("root.trouble", folder=one.folder, reason=one.trouble)
             else:
                 self.log.error("root.offline", folder=one.folder, reason=one.reason)
         elif isinstance(one, ScanDone):
@@ -231,6 +240,8 @@ class Service:
                 "scan.done", folder=one.folder, files=one.files, seconds=round(one.seconds, 3)
             )
         else:
+            if isinstance(one, Refusal):
+                self._refused.add((one.folder, one.path))
             event = "file.refused" if isinstance(one, Refusal) else "fault"
             self.log.warning(event, folder=one.folder, file=one.path, reason=one.reason)
 
@@ -298,7 +309,9 @@ class Service:
         finally:
             ended = self._ended()
             self.close()
-        self.log.info("daemon.stopped", delivered=ended.delivered, failed=ended.failed)
+        self.log.info(
+            "daemon.stopped", delivered=ended.delivered, failed=ended.failed, left=ended.left
+        )
         return ended
 
     def _ended(self) -> Ended:
@@ -306,10 +319,11 @@ class Service:
         unreachable = "; ".join(
             f"scheduler {name}: {reason}" for name, (_, reason) in self.engine.unreachable().items()
         )
-        offline = sum(not root.online for root in self.roots.values())
+        unseen = sum(not root.online or root.trouble != "" for root in self.roots.values())
         left = (
             len(books.lanes)
-            + offline
+            + unseen
+            + len(self._refused)
             + sum(work.file.state != "delivered" for work in books.active.works.values())
         )
         return Ended(books.tally.delivered, books.tally.failed, left, unreachable)

@@ -28,12 +28,17 @@ class Absent:
 
 @dataclass(frozen=True, slots=True)
 class RootState:
-    """A root came, went, or is watched in another way. ``native`` is False while it is polled."""
+    """A root came, went, or is watched in another way.
+
+    ``native`` is False while it is polled; ``reason`` says why it is that, or offline. ``trouble``
+    is what the last scan of an online root could not see.
+    """
 
     folder: str
     online: bool
     native: bool = False
     reason: str = ""
+    trouble: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -193,8 +193,8 @@ class Store:
                 outcome.status,
                 at,
                 100 if outcome.status == SUCCESS else None,
-                outcome.error,
-                outcome.detail,
+                outcome.error and _plain(outcome.error),
+                _plain(outcome.detail),
                 json.dumps(outcome.result),
                 json.dumps(outcome.warnings),
                 _dump_steps(outcome.steps),
@@ -260,3 +260,11 @@ def _job(row: tuple[Any, ...]) -> Job:
         warnings=tuple(json.loads(warnings)),
         result=json.loads(result),
     )
+
+
+def _plain(text: str) -> str:
+    """A text that can be stored: bytes of names that are no UTF-8 as escapes."""
+    try:
+        return text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+    except UnicodeEncodeError:  # half a surrogate pair, from JSON
+        return text.encode("utf-8", "backslashreplace").decode()

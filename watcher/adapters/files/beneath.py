@@ -23,6 +23,14 @@ _ROOT = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 FOLDER = _ROOT | os.O_NOFOLLOW
 READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
 CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+_KINDS = {
+    stat.S_IFLNK: "a symbolic link",
+    stat.S_IFIFO: "a named pipe",
+    stat.S_IFSOCK: "a socket",
+    stat.S_IFCHR: "a device",
+    stat.S_IFBLK: "a device",
+    stat.S_IFDIR: "a folder",
+}
 
 
 class Held:
@@ -145,18 +153,20 @@ def open_file(folder: int, name: str, path: str) -> int:
 def prove_regular(found: os.stat_result, path: str) -> None:
     """Raise ``NotRegular`` for anything but a regular file."""
     if not stat.S_ISREG(found.st_mode):
-        raise not_regular(path)
+        raise not_regular(path, found)
 
 
-def not_regular(path: str) -> NotRegular:
+def not_regular(path: str, found: os.stat_result | None) -> NotRegular:
     """The error for what is no regular file."""
-    return NotRegular("not a regular file", where=printable(path), fix="put a real file there")
+    kind = _KINDS.get(stat.S_IFMT(found.st_mode), "") if found is not None else ""
+    what = f"it is {kind}, not a regular file" if kind else "not a regular file"
+    return NotRegular(what, where=printable(path), fix="put a real file there")
 
 
 def _open_fault(error: OSError, folder: int, name: str, path: str) -> FileError:
     """A link or socket is no regular file; a refusal tells whose file it is."""
     if error.errno in (errno.ELOOP, errno.ENXIO, errno.ENODEV):
-        return not_regular(path)
+        return not_regular(path, facts_at(folder, name))
     note = rights(name, folder=folder) if error.errno == errno.EACCES else ""
     return fault(error, path, note)
 

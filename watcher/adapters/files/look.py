@@ -49,8 +49,10 @@ def _probe(folder: int, name: str, path: str) -> Facts:
     try:
         fd = os.open(name, READ, dir_fd=folder)
     except BlockingIOError:
-        with Told(path):
-            return _leased(folder, name, path)
+        # another program holds a write lease on it: still in its hands
+        return _unopened(folder, name, path, Lease.REFUSED)
+    except PermissionError:
+        return _unopened(folder, name, path, Lease.UNREADABLE)
     except OSError:
         fd = open_file(folder, name, path)  # again, for its words
     with Held(fd), Told(path):
@@ -61,13 +63,14 @@ def _probe(folder: int, name: str, path: str) -> Facts:
     return facts(found, lease)
 
 
-def _leased(folder: int, name: str, path: str) -> Facts:
-    """The facts of a file that another program holds a write lease on: still in its hands."""
-    found = facts_at(folder, name)
+def _unopened(folder: int, name: str, path: str, lease: Lease) -> Facts:
+    """The facts of a file that cannot be opened now."""
+    with Told(path):
+        found = facts_at(folder, name)
     if found is None:
         raise FileGone("it is not there any more", where=printable(path))
     prove_regular(found, path)
-    return facts(found, Lease.REFUSED)
+    return facts(found, lease)
 
 
 def probe_lease(fd: int) -> Lease:

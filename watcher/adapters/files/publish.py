@@ -40,6 +40,7 @@ from watcher.adapters.files.rename import (
 )
 from watcher.core.model import printable
 from watcher.core.ports import Placement
+from watcher.core.templates import numbered
 from watcher.errors import FileChanged, FileError, FileGone, TargetExists
 
 _HELD_AT_MOST = 64  # descriptors; enough for a batch in one tree
@@ -262,12 +263,9 @@ def taken(target: str) -> TargetExists:
 
 def free_name(root: Path, target: str) -> str:
     """See ``Files.free_name``."""
-    *names, name = split(target)
-    stem, dot, suffix = name.rpartition(".")
-    if not stem:
-        stem, dot, suffix = name, "", ""
+    split(target)
     number, free = 1, target
     while seen(root, free) is not None:
         number += 1
-        free = "/".join([*names, f"{stem} ({number}){dot}{suffix}"])
+        free = numbered(target, number)
     return free

@@ -91,7 +91,9 @@ class Observe:
         warnings.filterwarnings(
             "ignore", category=RuntimeWarning, module=r"watchdog\.observers\.inotify"
         )
-        logging.getLogger(_LOGGER).addHandler(self._overflow)
+        logger = logging.getLogger(_LOGGER)
+        logger.setLevel(logging.WARNING)  # whatever the program's level: lost events are told there
+        logger.addHandler(self._overflow)
 
     def stop(self) -> None:
         """End all threads; hints stop."""
