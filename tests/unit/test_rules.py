@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from watcher.core import globs
-from watcher.core.rules import NoRule, choose, ignored, takes_all
+from watcher.core import globs, magic
+from watcher.core.rules import NoRule, Seen, choose, groups, ignored, needs_head, takes_all
 from watcher.core.settings import Folder, JobSpec, Match, Rule
 
 
@@ -199,3 +199,49 @@ def test_a_rule_that_takes_all_is_known() -> None:
     assert not takes_all(Match(globs=("*",), max_size=0))
     assert not takes_all(Match(globs=("*.x",)))
     assert not takes_all(Match(exclude=Match(globs=("*",))))
+
+
+def test_age_and_content_hold_until_somebody_looked() -> None:
+    old = rule("old", min_age=60.0)
+    new = rule("new", max_age=60.0)
+    zipped = rule("zip", content=("zip", "0x8950"))
+    assert choose(folder(old), "a", 1) is old
+    assert "younger than min_age" in str(choose(folder(old), "a", Seen(1, 59.0)))
+    assert "older than max_age" in str(choose(folder(new), "a", Seen(1, 61.0)))
+    assert choose(folder(zipped), "a", Seen(1, 0.0, b"PK\x03\x04...")) is zipped
+    assert choose(folder(zipped), "a", Seen(1, 0.0, b"\x89PNG")) is zipped
+    assert "content does not begin as zip or 0x8950" in str(
+        choose(folder(zipped), "a", Seen(1, 0.0, b"glTF"))
+    )
+    assert needs_head(folder(old, zipped))
+    assert not needs_head(folder(old))
+
+
+def test_not_excludes_only_what_was_looked_at() -> None:
+    plain = rule("plain", globs=("*",), exclude=Match(content=("zip",), min_age=1.0))
+    assert choose(folder(plain), "a", 1) is plain
+    assert choose(folder(plain), "a", Seen(1, 2.0, b"PK\x03\x04")) is not plain
+    assert choose(folder(plain), "a", Seen(1, 2.0, b"text")) is plain
+    assert not takes_all(plain.match)
+
+
+def test_path_speaks_of_the_whole_path() -> None:
+    deep = rule("deep", paths=("incoming/*.step",))
+    assert choose(folder(deep), "incoming/a.step", 1) is deep
+    assert "path does not match" in str(choose(folder(deep), "x/incoming/a.step", 1))
+    assert choose(folder(rule("top", paths=("*.step",))), "a/b.step", 1).reasons
+
+
+def test_named_groups_of_the_regex_are_found() -> None:
+    match = Match(regex=r"(?<show>\w+)/(?P<shot>\d+)(?P<tail>x)?")
+    assert groups(match, "abc/010.exr") == {"show": "abc", "shot": "010", "tail": ""}
+    assert groups(Match(), "abc") == {}
+    assert groups(match, "abc") == {}
+
+
+def test_signs_of_content_are_checked() -> None:
+    assert magic.begins(b"ISO-10303-21;", "step")
+    assert magic.begins(b"solid cube", "solid")
+    for wrong in ("0xzz", "0x", "x" * 600):
+        with pytest.raises(ValueError):
+            magic.signs(wrong)

@@ -24,7 +24,7 @@ COMMANDS = {
     "run": "operate",
     "check": "operate",
     "schema": "operate",
-    "plan": "ledger",
+    "plan": "plan",
     "files": "ledger",
     "explain": "ledger",
     "retry": "ledger",

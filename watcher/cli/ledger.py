@@ -1,4 +1,4 @@
-"""The commands that ask the ledger or the disk: plan, files, explain, retry.
+"""The commands that ask the ledger: files, explain, retry.
 
 Imports click, rich, ``core``, ``config`` and the ledger. Invariant: they move no file and no
 record; ``retry`` leaves a request that the daemon notices, now or at its next start.
@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import os
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,133 +17,15 @@ import click
 from watcher.cli.app import ExitCode
 from watcher.cli.options import config_option, json_option, ledger_of, loaded, place_of
 from watcher.cli.output import ago, table
+from watcher.cli.plan import imagined
+from watcher.core import windows
 from watcher.core.delivery import stamp
+from watcher.core.lifecycle import UNFINISHED
 from watcher.core.model import FileRecord, FileState, Lease, Work, printable
 from watcher.core.ports import Ledger
-from watcher.core.rules import NoRule, choose, ignored
-from watcher.core.settings import Folder, Rule, Settings
+from watcher.core.settings import Folder, Settings
 from watcher.core.shown import described
-from watcher.core.templates import Names, default_template, expand
-from watcher.errors import FileError, UsageError, WatcherError
-
-
-# ---------------------------------------------------------------- plan
-@click.command()
-@config_option
-@json_option
-@click.option("--file", "name", help="Answer for this path below an input, existing or not.")
-def plan(config: Path | None, as_json: bool, name: str | None) -> None:  # noqa: FBT001
-    """Say which files go to which rule, with which parameters, and why others do not.
-
-    Touches nothing.
-    """
-    settings = loaded(config).settings
-    rows = list(_imagined(settings, name) if name else _found(settings))
-    if as_json:
-        click.echo(json.dumps(rows))
-        return
-    shown = [(row["folder"], row["file"], row["rule"] or "-", _words(row)) for row in rows]
-    table(("folder", "file", "rule", "what happens"), shown, empty="no files")
-
-
-def _words(row: dict[str, Any]) -> str:
-    if not row["rule"]:
-        return str(row["why"])
-    jobs = (f"{job['label']} -> {job['deliver']}" for job in row["jobs"])
-    return "; ".join(jobs) + (f" ({row['known']})" if row["known"] else "")
-
-
-def _imagined(settings: Settings, name: str) -> Iterator[dict[str, Any]]:
-    folder, path = place_of(settings, name)
-    real = folder.input / path
-    size = real.stat().st_size if real.is_file() else 1 << 20
-    yield _planned(folder, path, size, None)
-
-
-def _found(settings: Settings) -> Iterator[dict[str, Any]]:
-    from watcher.adapters.files import LocalFiles  # noqa: PLC0415  (--help stays quick)
-
-    ledger = ledger_of(settings)
-    try:
-        for folder in settings.folders:
-            yield from _found_in(folder, LocalFiles(), ledger)
-    finally:
-        if ledger is not None:
-            ledger.close()
-
-
-def _found_in(folder: Folder, files: Any, ledger: Ledger | None) -> Iterator[dict[str, Any]]:
-    try:
-        files.identity(folder.input)
-    except FileError as error:
-        yield _row(folder, "", why=str(error))
-        return
-    for listing in files.walk(folder.input, recursive=folder.recursive):
-        prefix = f"{listing.directory}/" if listing.directory else ""
-        if listing.error:
-            yield _row(folder, listing.directory, why=listing.error)
-        paths = [prefix + entry.name for entry in listing.files]
-        live = ledger.live(folder.name, paths) if ledger is not None and paths else {}
-        for entry in listing.files:
-            path = prefix + entry.name
-            yield _planned(folder, path, entry.facts.size, live.get(path))
-        for name in listing.odd:
-            yield _row(folder, prefix + name, why="not a regular file: never touched")
-
-
-def _row(folder: Folder, path: str, *, why: str = "") -> dict[str, Any]:
-    return {
-        "folder": folder.name,
-        "file": printable(path),
-        "rule": None,
-        "why": why,
-        "known": "",
-        "jobs": [],
-    }
-
-
-def _planned(folder: Folder, path: str, size: int, known: FileRecord | None) -> dict[str, Any]:
-    row = _row(folder, path)
-    junk = ignored(folder, path)
-    rule = choose(folder, path, size)
-    if junk or isinstance(rule, NoRule):
-        reasons = [] if junk else [f"{name}: {why}" for name, why in _reasons(rule)]
-        row["why"] = junk or "no rule takes it: " + "; ".join(reasons or ["there are none"])
-        return row
-    assert isinstance(rule, Rule)  # noqa: S101  (what is not refused is taken)
-    row["rule"] = rule.name
-    row["known"] = f"{known.state} already, nothing to do" if known is not None else ""
-    row["jobs"] = [
-        {
-            "label": spec.label,
-            "process": spec.process or str(spec.script),
-            "params": spec.params,
-            "scheduler": spec.scheduler,
-            "deliver": _example(folder, rule, spec.label, spec.params, path),
-        }
-        for spec in rule.jobs
-    ]
-    return row
-
-
-def _reasons(rule: Rule | NoRule) -> list[tuple[str, str]]:
-    return list(rule.reasons) if isinstance(rule, NoRule) else []
-
-
-def _example(folder: Folder, rule: Rule, label: str, params: dict[str, Any], path: str) -> str:
-    """Where an output goes, as far as it can be known before the job ran."""
-    passed = rule.jobs[0].process == "pass"
-    extension = Path(path).suffix[1:] if passed else str(params.get("extension", "*"))
-    template = rule.deliver or default_template(single=len(rule.jobs) == 1)
-    output = Path(path).name if passed else f"{params.get('filename', 'output')}.{extension}"
-    several = label in ("generate_thumbnails", "generate_metadata") or extension == "*"
-    if several and not rule.deliver:
-        template, output = default_template(single=False), "*"
-    names = Names(path=path, output=output, rule=rule.name, job=label, digest="*", at=time.time())
-    try:
-        return printable(str(folder.output / expand(template, names)))
-    except WatcherError as error:
-        return f"fails: {error}"
+from watcher.errors import FileError, UsageError
 
 
 # ---------------------------------------------------------------- files
@@ -199,11 +80,22 @@ def explain(config: Path | None, as_json: bool, path: str) -> int:  # noqa: FBT0
             what = f"{row.job}: {row.state}" if row.job else row.state
             again = f" ({row.event})" if row.event not in (row.state, "") else ""
             click.echo(f"  {stamp(row.at)}  {what}{again}  {printable(row.note)}".rstrip())
+        for text in _waits(folder, record):
+            click.echo(f"  {text}")
         for text in record.warnings:
             click.echo(f"  warning: {printable(text)}")
         if record.reason:
             click.echo(f"  why: {printable(record.reason)}")
     return ExitCode.OK
+
+
+def _waits(folder: Folder, record: FileRecord) -> list[str]:
+    """What an unfinished file waits for beyond its turn."""
+    rule = next((one for one in folder.rules if one.name == record.rule), None)
+    if rule is None or rule.when is None or record.state not in UNFINISHED:
+        return []
+    closed = windows.told(rule.when, time.time())
+    return [closed] if closed else []
 
 
 def _explain_stranger(folder: Folder, path: str) -> None:
@@ -217,9 +109,12 @@ def _explain_stranger(folder: Folder, path: str) -> None:
     if facts is None:
         where = printable(str(folder.input / path))
         raise UsageError("the ledger knows no such file, and it is not there", where=where)
-    row = _planned(folder, path, facts.size, None)
-    word = f"not accepted yet; rule {row['rule']} would take it" if row["rule"] else row["why"]
-    click.echo(f"{folder.name}/{printable(path)}: {word}{_HINDRANCES.get(facts.lease, '')}")
+    hindrance = _HINDRANCES.get(facts.lease, "")
+    for row in imagined(folder, path):
+        word = f"not accepted yet; rule {row['rule']} would take it" if row["rule"] else row["why"]
+        click.echo(f"{folder.name}/{printable(path)}: {word}{hindrance}")
+        for text in row["notes"]:
+            click.echo(f"  {printable(text)}")
 
 
 _HINDRANCES = {

@@ -11,9 +11,17 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from watcher.config import values
+from watcher.config import values, zones
 from watcher.config.checks import Checking, folder_name, jobs_of, label
-from watcher.config.model import FolderKeys, HttpKeys, JobKeys, MatchKeys, RuleKeys, SchedulerKeys
+from watcher.config.model import (
+    FolderKeys,
+    HttpKeys,
+    JobKeys,
+    MatchKeys,
+    RuleKeys,
+    SchedulerKeys,
+    WhenKeys,
+)
 from watcher.config.positions import Path as Steps
 from watcher.config.trees import failed_of
 from watcher.core.settings import (
@@ -25,6 +33,7 @@ from watcher.core.settings import (
     SchedulerSettings,
     Secret,
     Settings,
+    When,
 )
 
 
@@ -142,15 +151,27 @@ def _rule(check: Checking, keys: RuleKeys) -> Rule:
         on_repeat=keys.on_repeat,
         wait_for_parts=keys.wait_for_parts,
         missing=keys.missing,
+        when=_when(keys.when),
     )
+
+
+def _when(keys: WhenKeys | None) -> When | None:
+    try:
+        return zones.when(keys.hours, keys.zone) if keys else None
+    except ValueError:  # told by the checks
+        return None
 
 
 def _match(keys: MatchKeys) -> Match:
     return Match(
         globs=tuple(keys.glob or ()),
+        paths=tuple(keys.path or ()),
         regex=keys.regex or "",
         min_size=keys.min_size,
         max_size=keys.max_size,
+        min_age=keys.min_age,
+        max_age=keys.max_age,
+        content=tuple(keys.content or ()),
         exclude=_match(keys.not_) if keys.not_ else None,
     )
 

@@ -1,14 +1,11 @@
-"""What the keys say together: names, jobs, patterns, templates, scripts, schedulers.
+"""What the keys say together: names, schedulers, the page; the checks' common ground.
 
-Imports ``core.globs``, ``core.rules``, ``core.templates`` and the table. Invariant: each check adds
-problems or warnings at their place and changes nothing; a value whose neighbours were taken out
-as faulty is not blamed for their lack.
+Imports the table. Invariant: each check adds problems or warnings at their place and changes
+nothing; a value whose neighbours were taken out as faulty is not blamed for their lack.
 """
 
 from __future__ import annotations
 
-import ast
-import difflib
 import importlib.util
 import re
 from collections.abc import Callable, Iterator
@@ -17,11 +14,9 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from watcher.config import values
-from watcher.config.model import FileKeys, FolderKeys, JobKeys, MatchKeys, RuleKeys, SchedulerKeys
+from watcher.config.model import FileKeys, FolderKeys, JobKeys, RuleKeys, SchedulerKeys
 from watcher.config.positions import Path as Steps
 from watcher.config.positions import Problem, Tree
-from watcher.core import globs, templates
-from watcher.core.settings import PASS
 
 NAME = re.compile(r"[^./\x00-\x1f\x7f][^/\x00-\x1f\x7f]{0,99}")
 LOOPBACK = re.compile(r"localhost|127\.\d+\.\d+\.\d+|::1")
@@ -87,7 +82,7 @@ def general(check: Checking) -> None:
         check.say(("ledger",), f"ledger {fault}")
     _http(check)
     for name, path, keys in check.schedulers():
-        _name(check, path, f"scheduler name {name!r}", name)
+        named(check, path, f"scheduler name {name!r}", name)
         _scheduler(check, path, keys)
     if "default" in check.keys.schedulers:
         check.say(("schedulers", "default"), "'default' is the one under `scheduler`")
@@ -157,7 +152,7 @@ def naming(check: Checking) -> None:
     for number, folder in enumerate(check.keys.folders):
         path: Steps = ("folders", number, "name" if folder.name else "input")
         name = folder_name(folder)
-        _name(check, path, f"folder name {name!r}", name)
+        named(check, path, f"folder name {name!r}", name)
         if name in folders:
             check.say(path, f"folder name {name!r} is there twice; give this one a `name`")
         folders.add(name)
@@ -170,145 +165,15 @@ def _rule_names(check: Checking, number: int, folder: FolderKeys) -> None:
         path: Steps = ("folders", number, "rules", index, "name")
         if rule.name is None:
             continue
-        _name(check, path, f"rule name {rule.name!r}", rule.name)
+        named(check, path, f"rule name {rule.name!r}", rule.name)
         if rule.name in names:
             check.say(path, f"rule name {rule.name!r} is there twice in this folder")
         names.add(rule.name)
 
 
-def _name(check: Checking, path: Steps, called: str, name: str) -> None:
+def named(check: Checking, path: Steps, called: str, name: str) -> None:
+    """A name that becomes a component of paths."""
     if not NAME.fullmatch(name):
         check.say(
             path, f"{called} must be at most 100 characters without / and not begin with a dot"
         )
-
-
-def rules(check: Checking) -> None:
-    """Conditions, templates and jobs of every rule."""
-    for path, rule in check.rules():
-        conditions(check, (*path, "match"), rule.match)
-        for problem in templates.problems(rule.deliver) if rule.deliver else ():
-            check.say((*path, "deliver"), f"deliver: {problem}")
-        _jobs(check, path, rule)
-    for number, folder in enumerate(check.keys.folders):
-        for index, pattern in enumerate(folder.ignore):
-            _glob(check, ("folders", number, "ignore", index), pattern)
-
-
-def conditions(check: Checking, path: Steps, match: MatchKeys) -> None:
-    """Patterns that cannot be read, sizes that exclude each other, or nothing asked at all."""
-    for index, pattern in enumerate(match.glob or ()):
-        _glob(check, (*path, "glob", index), pattern)
-    if match.glob == []:
-        check.say((*path, "glob"), "glob: an empty list matches nothing")
-    try:
-        re.compile(match.regex or "")
-    except re.error as error:
-        check.say((*path, "regex"), f"regex: {error}")
-    if None not in (match.min_size, match.max_size) and match.min_size > match.max_size:  # type: ignore[operator]  # neither is None
-        check.say((*path, "min_size"), "min_size is larger than max_size: nothing matches")
-    if not match.model_fields_set and check.whole(path):
-        check.say(path, 'match has no condition; "*" takes every file')
-    if match.not_ is not None:
-        conditions(check, (*path, "not"), match.not_)
-
-
-def _glob(check: Checking, path: Steps, pattern: str) -> None:
-    fault = globs.problem(pattern)
-    if fault:
-        check.say(path, f"pattern {pattern!r}: {fault}")
-
-
-def _jobs(check: Checking, path: Steps, rule: RuleKeys) -> None:
-    given = [key for key in ("process", "script", "jobs") if getattr(rule, key) is not None]
-    if len(given) > 1:
-        check.say((*path, given[-1]), f"{' and '.join(given)} exclude each other")
-        return
-    if not given:
-        if check.whole(path):
-            check.say(path, "the rule needs one of process, script or jobs")
-        return
-    for key in ("params", "entrypoint"):
-        if rule.jobs is not None and getattr(rule, key) is not None:
-            check.say((*path, key), f"{key} belongs to each entry of jobs here")
-    if rule.jobs == [] and check.whole((*path, "jobs")):
-        check.say((*path, "jobs"), "jobs needs at least one entry")
-    for below, job in jobs_of(rule):
-        _job(check, (*path, *below), job, rule)
-
-
-def _job(check: Checking, path: Steps, job: JobKeys, rule: RuleKeys) -> None:
-    if (job.process is None) == (job.script is None):
-        if check.whole(path):
-            check.say(path, "a job needs either process or script")
-        return
-    scheduler = _scheduler_of(check, path, job, rule)
-    if job.script is not None:
-        fault = script_fault(check.located(job.script), job.entrypoint or "main")
-        if fault:
-            check.say((*path, "script"), f"script: {fault}")
-    elif job.process != PASS and scheduler is not None and scheduler.url == "embedded":
-        _process(check, path, str(job.process), scheduler)
-    if not NAME.fullmatch(label(job)):
-        check.say(path, f"{label(job)!r} cannot be a name in paths")
-
-
-def _scheduler_of(
-    check: Checking, path: Steps, job: JobKeys, rule: RuleKeys
-) -> SchedulerKeys | None:
-    """The scheduler of a job; None when it is not known, or known and too faulty to ask."""
-    name = job.scheduler or rule.scheduler or "default"
-    found = next(((at, keys) for known, at, keys in check.schedulers() if known == name), None)
-    if found is not None:
-        faulty = check.tree.lost | check.tree.follow(found[0])[-1].lost
-        return None if faulty & {"scheduler", "schedulers", "url", "processes"} else found[1]
-    # one that was taken out as faulty is not unknown
-    lost = check.tree.lost | check.tree.follow(("schedulers",))[-1].lost
-    if not lost & {"schedulers", name}:
-        at = (*path, "scheduler") if job.scheduler else (*path[:4], "scheduler")
-        hint = _hint(name, {known for known, _, _ in check.schedulers()})
-        check.say(at, f"there is no scheduler {name!r}{hint}")
-    return None
-
-
-def _process(check: Checking, path: Steps, name: str, scheduler: SchedulerKeys) -> None:
-    folders = [check.built_in]
-    folders += [check.located(scheduler.processes)] if scheduler.processes else []
-    known = {
-        file.stem
-        for folder in folders
-        for file in folder.glob("*.py")
-        if not file.name.startswith("_")
-    }
-    if name not in known:
-        hint = _hint(name, {*known, PASS})
-        check.say((*path, "process"), f"the embedded scheduler has no process {name!r}{hint}")
-
-
-def _hint(name: str, known: set[str]) -> str:
-    near = difflib.get_close_matches(name, known, n=1)
-    return f"; did you mean {near[0]!r}?" if near else f"; known: {', '.join(sorted(known))}"
-
-
-def script_fault(path: Path, entrypoint: str) -> str:
-    """Why a script cannot be run, in words: absent, not Python, or without its entry point."""
-    try:
-        module = ast.parse(path.read_bytes())
-    except OSError as error:
-        return f"{path} cannot be read ({error.strerror})"
-    except (SyntaxError, ValueError) as error:
-        line = f" (line {error.lineno})" if isinstance(error, SyntaxError) else ""
-        return f"{path} is not valid Python{line}"
-    names = {name for node in module.body for name in _bound(node)}
-    return "" if entrypoint in names else f"{path} has no function {entrypoint!r}"
-
-
-def _bound(node: ast.stmt) -> list[str]:
-    """The names that a top-level statement may bind to a function."""
-    if isinstance(node, ast.FunctionDef):
-        return [node.name]
-    if isinstance(node, ast.Assign):
-        return [target.id for target in node.targets if isinstance(target, ast.Name)]
-    if isinstance(node, ast.ImportFrom):
-        return [alias.asname or alias.name for alias in node.names]
-    return []

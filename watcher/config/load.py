@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from watcher.config import build, checks, positions, trees, validate
+from watcher.config import build, checks, conditions, defaults, positions, trees, validate
 from watcher.config.positions import Place, Problem, Tree
 from watcher.core.rules import takes_all
 from watcher.core.settings import Settings
@@ -73,6 +73,7 @@ def _checked(
 ) -> checks.Checking | None:
     """Run every check that the file's state allows; its problems are in the result."""
     literal = _literal_tokens(tree)
+    problems += defaults.spread(tree)
     problems += validate.fill(tree, environ)
     keys, faults = validate.table(tree)
     problems += faults
@@ -87,7 +88,7 @@ def _checked(
     check = checks.Checking(keys, tree, located, built_in)
     checks.general(check)
     checks.naming(check)
-    checks.rules(check)
+    conditions.check_rules(check)
     trees.check_trees(check)
     if path.stat().st_mode & (stat.S_IRGRP | stat.S_IROTH):
         check.warnings += [

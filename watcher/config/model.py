@@ -82,6 +82,10 @@ def _match(value: object) -> object:
     return {"glob": value}
 
 
+def _when(value: object) -> object:
+    return value if isinstance(value, dict) else {"hours": value}
+
+
 Text = Annotated[str, BeforeValidator(_text), WithJsonSchema({"type": "string", "minLength": 1})]
 Token = Annotated[str, BeforeValidator(_secret), WithJsonSchema({"type": "string"})]
 Whole = Annotated[int, BeforeValidator(_no_bool), WithJsonSchema({"type": "integer"})]
@@ -125,6 +129,23 @@ class _Keys(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 
 
+class WhenKeys(_Keys):
+    """The windows in which jobs may be sent."""
+
+    hours: Texts = Field(description="windows such as Mon-Fri 19:00-07:00")
+    zone: Text | None = told(None, "the time zone (this machine's)", "Europe/Berlin")
+
+
+When = Annotated[WhenKeys, BeforeValidator(_when)]
+
+
+class DefaultsKeys(_Keys):
+    """What folders and rules share unless they say otherwise."""
+
+    folder: dict[str, Any] | None = told(None, "keys of folders", "{settle: 2s}")
+    rule: dict[str, Any] | None = told(None, "keys of rules", "{receipt: true, retries: 5}")
+
+
 class MatchKeys(_Keys):
     """Conditions on a file; all that are given must hold."""
 
@@ -132,8 +153,18 @@ class MatchKeys(_Keys):
     regex: Text | None = told(
         None, "a regular expression to be found in the path below the input", '"v[0-9]+"'
     )
+    path: Texts | None = told(
+        None, "patterns for the whole path below the input", '"incoming/**/*.step"'
+    )
     min_size: Size | None = told(None, "the least size of the file", "1k")
     max_size: Size | None = told(None, "the greatest size of the file", "2GB")
+    min_age: Duration | None = told(None, "least time since the last change", "10m")
+    max_age: Duration | None = told(None, "longest time since the last change", "7d")
+    content: Texts | None = told(
+        None,
+        "what the file begins with: a kind (zip, png, exr, step ...), 0x and hex, or text",
+        "zip",
+    )
     not_: Match | None = Field(
         None,
         alias="not",
@@ -191,6 +222,9 @@ class RuleKeys(JobKeys):
     wait_for_parts: Duration = told(60.0, "how long to wait for referenced files", "60s")
     missing: Literal["fail", "warn"] = told(
         "fail", "when referenced files do not come: fail | warn"
+    )
+    when: When | None = told(
+        None, "when jobs may be sent: days, hours, zone", '"Mon-Fri 19:00-07:00 Europe/Berlin"'
     )
 
 
@@ -266,10 +300,13 @@ class FileKeys(_Keys):
         default_factory=HttpKeys, description="page, health and metrics, or `off`"
     )
     log: LogKeys = Field(default_factory=LogKeys, description="the daemon's log")
+    defaults: DefaultsKeys | None = told(
+        None, "what all folders and rules share; keys that begin with x- hold anchors", "{}"
+    )
     folders: list[FolderKeys] = Field(min_length=1, description="the watched folders")
 
 
 # known words of later versions, refused by name so that nobody waits for their effect
 LATER = frozenset(
-    "notify command bundle root_file done_file allow when then status_file".split()  # noqa: SIM905  (reads better)
+    "notify command bundle root_file done_file allow then status_file".split()  # noqa: SIM905  (reads better)
 )

@@ -183,6 +183,8 @@ def _known(path: Path) -> list[str]:
         "schedulers": model.SchedulerKeys,
         "http": model.HttpKeys,
         "log": model.LogKeys,
+        "when": model.WhenKeys,
+        "defaults": model.DefaultsKeys,
     }
     for step in path[:-1]:
         keys = steps.get(str(step), keys)

@@ -12,9 +12,10 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 from watcher.core.effects import Place
-from watcher.core.model import FileRecord, JobRecord, Output, Work, printable
+from watcher.core.model import JobRecord, Output, Work, printable
+from watcher.core.params import effective, names
 from watcher.core.settings import Folder, Rule
-from watcher.core.templates import Names, default_template, expand, suffixed
+from watcher.core.templates import default_template, expand, suffixed
 from watcher.errors import WatcherError
 
 
@@ -93,20 +94,8 @@ def _named(work: Work, job: JobRecord, rule: Rule) -> tuple[Output, ...]:
     return tuple(
         one
         if one.target or one.published
-        else replace(one, target=expand(template, names(work.file, job, rule, one.name)))
+        else replace(one, target=expand(template, names(rule, work.file, job.label, one.name)))
         for one in job.outputs
-    )
-
-
-def names(file: FileRecord, job: JobRecord, rule: Rule, output: str) -> Names:
-    """The values of a template's fields."""
-    return Names(
-        path=file.path,
-        output=output,
-        rule=rule.name,
-        job=job.label,
-        digest=file.digest,
-        at=file.accepted_at,
     )
 
 
@@ -135,7 +124,7 @@ def receipts_of(
                 },
                 "rule": rule.name,
                 "process": spec.process or f"script: {spec.script.name if spec.script else ''}",
-                "params": spec.params,
+                "params": effective(rule, spec, file),
                 "job": {
                     "label": job.label,
                     "scheduler": job.scheduler,

@@ -42,11 +42,14 @@ def _fold(char: str) -> str:
     return next((c for c in (char.casefold(), char.lower()) if len(c) == 1), char)
 
 
-def matches(pattern: str, path: str) -> bool:
-    """Whether a relative path with ``/`` matches. Raises ``ValueError`` for a faulty pattern."""
+def matches(pattern: str, path: str, *, whole: bool = False) -> bool:
+    """Whether a relative path with ``/`` matches; ``whole``: all of it, whatever the pattern.
+
+    Raises ``ValueError`` for a faulty pattern.
+    """
     folded = fold(path).split("/")
     return any(
-        _walk(shape.components, folded if shape.whole else folded[-1:])
+        _walk(shape.components, folded if shape.whole or whole else folded[-1:])
         for shape in compiled(pattern)
     )
 

@@ -97,7 +97,8 @@ class Asset:
     """The unit of work: one settled main file plus its parts.
 
     ``missing`` names referenced files that did not come before the deadline. ``cut``: the main file
-    itself looks cut short, so that its list of parts proves nothing.
+    itself looks cut short, so that its list of parts proves nothing. ``rule``: who takes it, found
+    with all that was seen of the file; empty when its name and size decide.
     """
 
     folder: str
@@ -107,6 +108,7 @@ class Asset:
     missing: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
     cut: bool = False
+    rule: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,7 @@ filled by ``watcher.config`` (the defaults here serve tests and are the same).
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from datetime import tzinfo
 from pathlib import Path
 from typing import Any, Literal
 
@@ -53,13 +54,37 @@ class SchedulerSettings:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Match:
-    """Conditions that must all hold; ``globs`` and ``regex`` speak of the path in NFC, caseless."""
+    """Conditions that must all hold; ``globs`` and ``regex`` speak of the path in NFC, caseless.
+
+    Ages are seconds since the last change of the content; ``content`` as ``core.magic`` reads it.
+    """
 
     globs: tuple[str, ...] = ()
+    paths: tuple[str, ...] = ()
     regex: str = ""
     min_size: int | None = None
     max_size: int | None = None
+    min_age: float | None = None
+    max_age: float | None = None
+    content: tuple[str, ...] = ()
     exclude: Match | None = None  # ``not:`` in the file
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """Days (0 is Monday) and minutes of the day; an end not after its start is the next day's."""
+
+    days: frozenset[int]
+    start: int
+    end: int
+
+
+@dataclass(frozen=True, slots=True)
+class When:
+    """The windows in which jobs may be submitted, on the clock of ``zone``."""
+
+    windows: tuple[Window, ...]
+    zone: tzinfo
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,6 +121,7 @@ class Rule:
     on_repeat: Literal["again", "skip", "version"] = "again"
     wait_for_parts: float = 60.0
     missing: Literal["fail", "warn"] = "fail"
+    when: When | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

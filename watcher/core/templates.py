@@ -1,17 +1,19 @@
 """Path templates of ``deliver``: what they may say, and their expansion inside a root.
 
-Imports the standard library's data types and ``errors``. Invariant: ``expand`` gives a relative
-path without empty, ``.`` or ``..`` components, whatever the names in it are.
+Imports the standard library's data types, ``fields`` and ``errors``. Invariant: ``expand`` gives a
+relative path without empty, ``.`` or ``..`` components, whatever the names in it are.
 """
 
 from __future__ import annotations
 
 import difflib
 import zlib
-from dataclasses import dataclass
-from datetime import UTC, datetime, tzinfo
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
+from datetime import tzinfo
 from string import Formatter
 
+from watcher.core import fields
 from watcher.errors import NameTooLong, OutsideRoot
 
 FIELDS: dict[str, str] = {
@@ -21,14 +23,15 @@ FIELDS: dict[str, str] = {
     "relpath": "its path below the input",
     "hash": "xxh3_128 of its content, 32 hex digits",
     "date": "when it was accepted, as strftime writes it: {date:%Y-%m-%d}",
+    "version": "its arrival under this path, 1 for the first; {version:03} pads it",
     "output": "the output's path below the job's outputs",
     "output_stem": "the output's file name without extension",
     "ext": "the output's extension without the dot",
     "rule": "the rule's name",
     "job": "the job's label",
 }
+OF_OUTPUTS = frozenset({"output", "output_stem", "ext"})
 LONGEST = 255  # bytes of one component, on every Linux file system in use
-_DAY = "%Y-%m-%d"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,7 +39,8 @@ class Names:
     """The values of the fields for one output.
 
     ``path`` is the source below its input, ``output`` the output below its job's outputs, ``at``
-    the wall time of acceptance, shown in ``zone`` (None: this machine's).
+    the wall time of acceptance, shown in ``zone`` (None: this machine's). ``groups`` are what the
+    named groups of the rule's regex found.
     """
 
     path: str
@@ -46,6 +50,8 @@ class Names:
     digest: str
     at: float
     zone: tzinfo | None = None
+    version: int = 1
+    groups: Mapping[str, str] = field(default_factory=dict)
 
 
 def default_template(*, single: bool) -> str:
@@ -53,24 +59,28 @@ def default_template(*, single: bool) -> str:
     return "{parent}/{stem}.{ext}" if single else "{parent}/{name}/{output}"
 
 
-def problems(template: str) -> tuple[str, ...]:
-    """All that is wrong with a template, in words; nothing when it can be used."""
+def problems(template: str, groups: Collection[str] = ()) -> tuple[str, ...]:
+    """All that is wrong with a template, in words; nothing when it can be used. ``groups`` are the
+    named groups of the rule's regex, which are fields as well."""
     try:
         pieces = _pieces(template)
     except ValueError as error:
         return (f"{error} (double a brace that stands for itself)",)
-    found = [_field_problem(field, spec) for _, field, spec in pieces if field is not None]
+    found = [_field_problem(field, spec, groups) for _, field, spec in pieces if field is not None]
     path = "".join(text + ("x" if field is not None else "") for text, field, _ in pieces)
     return tuple(problem for problem in (*found, _path_problem(path)) if problem)
 
 
-def _field_problem(field: str, spec: str) -> str:
-    if field not in FIELDS:
-        near = difflib.get_close_matches(field, FIELDS, n=1)
-        hint = f"did you mean {{{near[0]}}}?" if near else f"known: {' '.join(FIELDS)}"
+def _field_problem(field: str, spec: str, groups: Collection[str]) -> str:
+    known = [*FIELDS, *groups]
+    if field not in known:
+        near = difflib.get_close_matches(field, known, n=1)
+        hint = f"did you mean {{{near[0]}}}?" if near else f"known: {' '.join(known)}"
         return f"unknown field {{{field}}}; {hint}"
-    if spec and field != "date":
-        return f"{{{field}}} takes no format; only {{date:...}} does"
+    if field == "version" and spec and not spec.isdecimal():
+        return "{version} takes a number of digits, such as {version:03}"
+    if spec and field not in {"date", "version"}:
+        return f"{{{field}}} takes no format; only {{date:...}} and {{version:03}} do"
     if "{" in spec:
         return f"{{{field}:{spec}}} has a field inside a field"
     return ""
@@ -107,17 +117,22 @@ def expand(template: str, names: Names) -> str:
     """
     text = ""
     values = _values(names)
-    for literal, field, spec in _pieces(template):
+    for literal, name, spec in _pieces(template):
         text += literal
-        if field == "date":
-            text += datetime.fromtimestamp(names.at, names.zone or _here(names.at)).strftime(
-                spec or _DAY
-            )
-        elif field is not None:
+        if name == "date":
+            text += fields.dated(spec, names.at, names.zone)
+        elif name == "version":
+            text += fields.numbered(spec, values[name])
+        elif name is not None:
             # an output without an extension does not end in a dot
-            text = text.removesuffix(".") if field == "ext" and not values[field] else text
-            text += values[field]
+            text = text.removesuffix(".") if name == "ext" and not values[name] else text
+            text += values[name]
     return _inside(text)
+
+
+def source_fields(names: Names) -> dict[str, str]:
+    """The values of all fields that speak of the source, its rule and its job; no date."""
+    return {name: text for name, text in _values(names).items() if name not in OF_OUTPUTS}
 
 
 def suffixed(path: str, suffix: str) -> str:
@@ -144,14 +159,11 @@ def numbered(path: str, number: int) -> str:
     return suffixed(parent + slash + stem, f" ({number}){end}")
 
 
-def _here(at: float) -> tzinfo | None:
-    return datetime.fromtimestamp(at, UTC).astimezone().tzinfo
-
-
 def _values(names: Names) -> dict[str, str]:
     parent, _, name = names.path.rpartition("/")
     output = names.output.rpartition("/")[2]
     return {
+        **names.groups,
         "name": name,
         "stem": _split(name)[0],
         "parent": parent or ".",
@@ -162,6 +174,7 @@ def _values(names: Names) -> dict[str, str]:
         "ext": _split(output)[1],
         "rule": names.rule,
         "job": names.job,
+        "version": str(names.version),
     }
 
 

@@ -72,6 +72,8 @@ class Arrivals:
             self._renewed(work, one)
 
     def _rule(self, asset: Asset) -> Rule | None:
+        if asset.rule:
+            return self._books.rule(asset.folder, asset.rule)
         folder = self._books.folder(asset.folder)
         rule = folder and choose(folder, asset.path, asset.print.size)
         return rule if isinstance(rule, Rule) else None

@@ -156,7 +156,9 @@ class Assembly:
         if spent or now >= waiting.since + waiting.rule.wait_for_parts:
             # it arrives all the same, and fails with the reason that reading it gives
             facts = waiting.facts.fingerprint
-            asset = Asset(waiting.folder.name, waiting.path, facts, cut=True)
+            asset = Asset(
+                waiting.folder.name, waiting.path, facts, cut=True, rule=waiting.rule.name
+            )
             return self._hand(waiting, Arrival(asset))
         waiting.at = now + RETRY
         return False
@@ -252,4 +254,5 @@ def _asset(waiting: Waiting, closed: assets.Closure) -> Asset:
         closed.missing,
         closed.warnings,
         closed.cut,
+        waiting.rule.name,
     )

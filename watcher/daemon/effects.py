@@ -32,8 +32,9 @@ from watcher.core.effects import (
     Wrong,
 )
 from watcher.core.model import FileRecord, Fingerprint, JobRecord, Phase, printable
+from watcher.core.params import effective
 from watcher.core.ports import Backend, Files, JobRequest, Placement, Source
-from watcher.core.settings import Folder, JobSpec, Settings
+from watcher.core.settings import Folder, Rule, Settings
 from watcher.core.templates import suffixed
 from watcher.errors import FileChanged, FileError, FileGone, NoSpace, TargetExists, WatcherError
 
@@ -66,10 +67,10 @@ class World:
         """A folder by its name."""
         return next(folder for folder in self.settings.folders if folder.name == name)
 
-    def spec(self, file: FileRecord, job: JobRecord) -> JobSpec:
-        """The rule's words on a job."""
+    def rule(self, file: FileRecord) -> Rule:
+        """The rule that took a file."""
         rules = self.folder(file.folder).rules
-        return next(rule for rule in rules if rule.name == file.rule).jobs[job.index]
+        return next(rule for rule in rules if rule.name == file.rule)
 
 
 def perform(world: World, effect: Effect) -> Result:
@@ -90,7 +91,8 @@ def _submit(world: World, effect: Submit) -> Result:
         told = backend.status([job.key]).get(job.key)
         if told is not None:
             return Unsure() if told.phase is Phase.UNSEEN else Sent(job.key)
-    folder, spec = world.folder(file.folder), world.spec(file, job)
+    folder, rule = world.folder(file.folder), world.rule(file)
+    spec = rule.jobs[job.index]
     _unchanged(world, folder, file)
     readers: list[Hashing] = []
     request = JobRequest(
@@ -99,7 +101,7 @@ def _submit(world: World, effect: Submit) -> Result:
         process=spec.process,
         script=spec.script,
         entrypoint=spec.entrypoint,
-        params=spec.params,
+        params=effective(rule, spec, file),
         sources=_sources(world, folder, file, readers),
         queue=spec.queue,
         time_limit=spec.time_limit,

@@ -288,7 +288,8 @@ class Engine:
         books = self.books
         if books.changes or books.effects or books.performing or not self.inbox.empty():
             return False
-        if any(not blocked(work) for work in books.active.works.values()):
+        works = books.active.works.values()
+        if any(not (blocked(work) or self._starts.bound(work)) for work in works):
             return False
         return not any(self._starts.allowed(lane) for lane in books.lanes.waiting())
 

@@ -13,8 +13,8 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 
 from watcher.adapters.observe import Look, Observe
-from watcher.core import assets, rules
-from watcher.core.model import Asset
+from watcher.core import assets, magic, rules
+from watcher.core.model import Asset, Facts, Lease
 from watcher.core.ports import Clock, Files, Ledger
 from watcher.core.settings import PASS, Folder, Rule
 from watcher.core.settle import Again, Gone, Hint, judge
@@ -240,14 +240,22 @@ class Intake:
         if isinstance(verdict, Gone):
             return None
         facts = verdict.facts
-        rule = rules.choose(folder, key[1], facts.size)
+        rule = rules.choose(folder, key[1], self._seen(folder, key[1], facts))
         if not isinstance(rule, Rule):
             return None
         self._silent[folder.name] += pending.silent
         if assets.has_references(key[1]) and any(job.process != PASS for job in rule.jobs):
             self._assembly.take(folder, key[1], facts, rule)
             return None
-        return Arrival(Asset(folder.name, key[1], facts.fingerprint))
+        return Arrival(Asset(folder.name, key[1], facts.fingerprint, rule=rule.name))
+
+    def _seen(self, folder: Folder, path: str, facts: Facts) -> rules.Seen:
+        """What conditions may ask of a settled file; its first bytes only where one does."""
+        head = None
+        if rules.needs_head(folder) and facts.lease is not Lease.UNREADABLE:
+            with self._files.open(folder.input, path) as stream:
+                head = stream.read(magic.HEAD)
+        return rules.Seen(facts.size, max(0.0, self._clock.now() - facts.mtime_ns / 1e9), head)
 
     def _refuse(self, key: Key, reason: str) -> Refusal | None:
         if key in self._told or not isinstance(

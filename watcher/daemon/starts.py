@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import uuid
 
-from watcher.core.lifecycle import spec_of, start
+from watcher.core import windows
+from watcher.core.lifecycle import UNFINISHED, spec_of, start
 from watcher.core.model import JobRecord, JobState, Work
 from watcher.core.ports import Lane
 from watcher.core.queueing import WINDOW, Queue
@@ -60,7 +61,7 @@ class Starts:
         if rule is None or job.id in books.active.copying:
             return True
         spec = spec_of(rule, job)
-        if not self._slot(spec):
+        if not self._slot(spec) or not windows.is_open(rule.when, books.clock.now()):
             return False
         if spec.process == PASS:
             books.active.copying.add(job.id)
@@ -86,8 +87,18 @@ class Starts:
             counts["held", lane.folder] < OUTPUT_TROUBLE
             and below(counts["folder", lane.folder], folder.max_in_flight)
             and below(counts["rule", own], rule.max_in_flight)
+            and windows.is_open(rule.when, self._books.clock.now())
             and self._any_slot(rule)
         )
+
+    def bound(self, work: Work) -> bool:
+        """Whether all that a file in work could still do now is to wait for its rule's window."""
+        rule = self._books.rule_of(work.file)
+        if rule is None or windows.is_open(rule.when, self._books.clock.now()):
+            return False
+        states = {job.state for job in work.jobs}
+        held = {JobState.WAITING} <= states <= {JobState.WAITING, JobState.STAGED}
+        return work.file.state in UNFINISHED and held
 
     def _any_slot(self, rule: Rule) -> bool:
         return any(self._slot(spec) for spec in rule.jobs)

@@ -1,0 +1,96 @@
+"""The conditions and templates of rules: readable, possible, and speaking of known fields.
+
+Imports the table, ``checks``, ``jobs``, ``zones`` and the parts of ``core`` that will use them.
+Invariant: as of ``checks``.
+"""
+
+from __future__ import annotations
+
+import re
+
+from watcher.config import zones
+from watcher.config.checks import Checking, jobs_of
+from watcher.config.jobs import check_jobs
+from watcher.config.model import MatchKeys, RuleKeys
+from watcher.config.positions import Path as Steps
+from watcher.core import globs, magic, params, templates
+from watcher.core.rules import expression
+
+
+def check_rules(check: Checking) -> None:
+    """Conditions, templates, windows and jobs of every rule."""
+    for path, rule in check.rules():
+        conditions(check, (*path, "match"), rule.match)
+        _templates(check, path, rule)
+        _window(check, path, rule)
+        check_jobs(check, path, rule)
+    for number, folder in enumerate(check.keys.folders):
+        for index, pattern in enumerate(folder.ignore):
+            _glob(check, ("folders", number, "ignore", index), pattern)
+
+
+def _templates(check: Checking, path: Steps, rule: RuleKeys) -> None:
+    groups = _groups(rule.match)
+    for group in groups & templates.FIELDS.keys():
+        check.say(
+            (*path, "match", "regex"),
+            f"regex: a group cannot be called {group!r}, which is a field",
+        )
+    for problem in templates.problems(rule.deliver, sorted(groups)) if rule.deliver else ():
+        check.say((*path, "deliver"), f"deliver: {problem}")
+    known = frozenset(templates.FIELDS.keys() - templates.OF_OUTPUTS | groups)
+    for below, job in jobs_of(rule):
+        for problem in params.problems(job.params or {}, known):
+            check.say((*path, *below, "params"), f"params: {problem}")
+
+
+def _groups(match: MatchKeys) -> set[str]:
+    try:
+        return set(expression(match.regex or "").groupindex)
+    except re.error:  # told by the conditions
+        return set()
+
+
+def _window(check: Checking, path: Steps, rule: RuleKeys) -> None:
+    try:
+        if rule.when is not None:
+            zones.when(rule.when.hours, rule.when.zone)
+    except ValueError as error:
+        check.say((*path, "when"), f"when: {error}")
+
+
+def conditions(check: Checking, path: Steps, match: MatchKeys) -> None:
+    """Patterns that cannot be read, bounds that exclude each other, or nothing asked at all."""
+    for key, patterns in (("glob", match.glob), ("path", match.path)):
+        for index, pattern in enumerate(patterns or ()):
+            _glob(check, (*path, key, index), pattern)
+        if patterns == []:
+            check.say((*path, key), f"{key}: an empty list matches nothing")
+    try:
+        expression(match.regex or "")
+    except re.error as error:
+        check.say((*path, "regex"), f"regex: {error}")
+    _bounds(check, path, match)
+    for index, wanted in enumerate(match.content or ()):
+        try:
+            magic.signs(wanted)
+        except ValueError as error:
+            check.say((*path, "content", index), f"content {wanted!r}: {error}")
+    if not match.model_fields_set and check.whole(path):
+        check.say(path, 'match has no condition; "*" takes every file')
+    if match.not_ is not None:
+        conditions(check, (*path, "not"), match.not_)
+
+
+def _bounds(check: Checking, path: Steps, match: MatchKeys) -> None:
+    for what in ("size", "age"):
+        least, most = getattr(match, f"min_{what}"), getattr(match, f"max_{what}")
+        if None not in (least, most) and least > most:
+            text = f"min_{what} is larger than max_{what}: nothing matches"
+            check.say((*path, f"min_{what}"), text)
+
+
+def _glob(check: Checking, path: Steps, pattern: str) -> None:
+    fault = globs.problem(pattern)
+    if fault:
+        check.say(path, f"pattern {pattern!r}: {fault}")
