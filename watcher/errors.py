@@ -30,6 +30,7 @@ never on the words. Imports nothing of ours. Invariant: no secret ever enters a 
     │   └── FolderOffline     a root is gone, replaced, or not mounted: mendable, so wait
     └── LedgerError
         ├── StaleRecord       a record was not in the state it was changed from
+        ├── Fenced            another watcher took over this one's files: begin anew
         └── LedgerUnusable    damaged, locked, read-only, of a newer version, or on a network mount
 """
 
@@ -170,6 +171,12 @@ class LedgerError(WatcherError):
 
 class StaleRecord(LedgerError):
     """A record was not in the state that it was to be changed from."""
+
+
+class Fenced(LedgerError):
+    """This watcher was silent for too long, and another one took over its files."""
+
+    exit_code = 3
 
 
 class LedgerUnusable(LedgerError):

@@ -54,7 +54,7 @@ class MemoryLedger:
         return range(first, first + count)
 
     # ------------------------------------------------------------ changes
-    def apply(self, changes: Iterable[Change]) -> None:
+    def apply(self, changes: Iterable[Change]) -> frozenset[int]:
         with self._lock:
             self._undo = []
             try:
@@ -64,6 +64,7 @@ class MemoryLedger:
                 for undo in reversed(self._undo):
                     undo()
                 raise
+        return frozenset()
 
     def _one(self, change: Change) -> None:
         match change:

@@ -130,7 +130,8 @@ class FileRecord:
     """What the ledger knows of one arrival of a file.
 
     ``live`` is true while the record stands for what lies (or lay, in work) under ``path``: there
-    is at most one live record per (folder, path). ``disposed`` is true once nothing remains to be
+    is at most one live record per (folder, path). ``holder`` is the seat of the watcher that works
+    on it, where several share a ledger. ``disposed`` is true once nothing remains to be
     done with the source (archived, moved to failed, or to be kept). ``next_at`` is the wall time
     of the next attempt of what is pending for the file as a whole (publish, dispose), 0 for now.
     """
@@ -155,6 +156,7 @@ class FileRecord:
     accepted_at: float = 0.0
     changed_at: float = 0.0
     version: int = 0
+    holder: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -232,6 +234,15 @@ class Submitted:
     """A scheduler's receipt. ``remote`` is the id to ask for."""
 
     remote: str
+
+
+@dataclass(frozen=True, slots=True)
+class Watcher:
+    """A daemon at a shared ledger. ``silent`` is for how many seconds it has given no sign."""
+
+    seat: int
+    name: str
+    silent: float
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ All methods may be called from any thread unless they say otherwise; none retrie
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any, Protocol
@@ -24,6 +24,7 @@ from watcher.core.model import (
     JobStatus,
     Known,
     Submitted,
+    Watcher,
     Work,
 )
 
@@ -201,8 +202,13 @@ class Ledger(Protocol):
         """Fresh positive 63-bit ids, rising with time, unique among all watchers of the ledger."""
         ...
 
-    def apply(self, changes: Iterable[Change]) -> None:
-        """All of the changes or none, and their history; durable on return."""
+    def apply(self, changes: Iterable[Change]) -> frozenset[int]:
+        """All of the changes or none, and their history; durable on return.
+
+        Where watchers share the ledger, a new file whose path got a live record meanwhile is left
+        out with all that belongs to it, and its id is in the result. After an error the same
+        changes may be given again: what was recorded all the same is not recorded twice.
+        """
         ...
 
     def live(self, folder: str, paths: Sequence[str]) -> dict[str, FileRecord]:
@@ -290,6 +296,47 @@ class Ledger(Protocol):
 
     def close(self) -> None:
         """Close the connections."""
+        ...
+
+
+class Seats(Protocol):
+    """Several watchers at one ledger: who works on which file.
+
+    From ``sit`` to ``leave`` every ``Ledger.apply`` is fenced: it raises ``Fenced``, and changes
+    nothing, once another watcher has declared this one dead. All methods raise ``Fenced`` so.
+    """
+
+    def sit(self, name: str) -> int:
+        """Take a seat under a name for people; its number is also the fencing token."""
+        ...
+
+    def renew(self) -> None:
+        """Give a sign of life."""
+        ...
+
+    def leave(self) -> None:
+        """Give the seat back: accepted files are free at once, others are inherited."""
+        ...
+
+    def claim(self, lane: Lane, limit: int, held: Collection[int]) -> list[Work]:
+        """The next accepted files of a lane that nobody holds, now ours, in ``Ledger.waiting``'s
+        order. ``held`` are those of ours already in hand."""
+        ...
+
+    def lanes(self, known: Collection[Lane]) -> set[Lane]:
+        """Which of these lanes have accepted files that nobody holds, or that are ours."""
+        ...
+
+    def lapsed(self) -> list[int]:
+        """The seats that hold files and whose watchers are dead."""
+        ...
+
+    def inherit(self, seat: int) -> list[Work]:
+        """Take over a dead watcher's files in work; its accepted ones become free."""
+        ...
+
+    def watchers(self) -> list[Watcher]:
+        """Who sits at the ledger, in the order of arrival."""
         ...
 
 
@@ -464,5 +511,6 @@ __all__ = [
     "Request",
     "SaveFile",
     "SaveJob",
+    "Seats",
     "Source",
 ]

@@ -16,7 +16,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
-from sqlalchemy import Connection, Dialect, Table, Update, bindparam, insert, update
+from sqlalchemy import Connection, Dialect, Table, Update, bindparam, insert, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from watcher.adapters.ledger.rows import (
@@ -40,8 +40,14 @@ from watcher.errors import StaleRecord
 NEW_FILE, NEW_JOB, MOVE_FILE, SAVE_FILE, MOVE_JOB, SAVE_JOB, PART, OWN, HISTORY_ROW, TALLY = range(
     10
 )
+CHUNK = 500  # values in one IN list
 GUARDED = frozenset({MOVE_FILE, SAVE_FILE, MOVE_JOB, SAVE_JOB})
 Tallies = dict[tuple[str, str], int]
+# in which column of a row its file (or job) stands
+_OWNER = {
+    NEW_JOB: 1, MOVE_FILE: -3, SAVE_FILE: -3, MOVE_JOB: -3, SAVE_JOB: -3, PART: 2, OWN: 3,
+    HISTORY_ROW: 0,
+}  # fmt: skip
 
 
 @dataclass(slots=True)
@@ -53,7 +59,7 @@ class Segment:
     released: set[tuple[str, str]] = field(
         default_factory=set
     )  # paths whose life or arrival came free
-    tallies: Tallies = field(default_factory=lambda: defaultdict(int))
+    tallies: list[tuple[int, str, str, int]] = field(default_factory=list)  # file and difference
 
     def add(self, change: Change) -> bool:
         """Take a change; false when it must begin the next segment."""
@@ -123,11 +129,23 @@ class Segment:
 
     def _tally(self, file: FileRecord, count: int) -> None:
         if is_counted(file):
-            self.tallies[written(file.folder), file.state.value] += count
+            self.tallies.append((file.id, written(file.folder), file.state.value, count))
 
     def close(self) -> None:
-        """Turn the sums into rows."""
-        self.rows[TALLY].extend((*key, count) for key, count in self.tallies.items() if count)
+        """Turn the differences into rows."""
+        sums: Tallies = defaultdict(int)
+        for _, folder, state, count in self.tallies:
+            sums[folder, state] += count
+        self.rows[TALLY][:] = [(*key, count) for key, count in sums.items() if count]
+
+    def forget(self, files: frozenset[int]) -> None:
+        """Leave out what belongs to these new files."""
+        gone = set(files)
+        gone.update(row[0] for row in self.rows[NEW_JOB] if row[1] in files)
+        for number, column in _OWNER.items():
+            self.rows[number][:] = [row for row in self.rows[number] if row[column] not in gone]
+        self.tallies = [row for row in self.tallies if row[0] not in files]
+        self.close()
 
 
 def segments(changes: Iterable[Change]) -> list[Segment]:
@@ -146,11 +164,52 @@ def run(connection: Connection, statements: tuple[str, ...], batch: list[Segment
     """Write the segments in the caller's transaction. Raises ``StaleRecord``."""
     for segment in batch:
         for number, rows in enumerate(segment.rows):
-            if not rows:
-                continue
-            done = connection.exec_driver_sql(statements[number], rows)
-            if number in GUARDED and done.rowcount != len(rows):
-                raise StaleRecord("a record was changed by somebody else meanwhile")
+            if rows:
+                _write(connection, statements, number, rows)
+
+
+def run_shared(
+    connection: Connection, statements: tuple[str, ...], batch: list[Segment]
+) -> frozenset[int]:
+    """As ``run``, beside other watchers: new files that another one made first are left out, and
+    their ids returned."""
+    refused: frozenset[int] = frozenset()
+    for segment in batch:
+        if segment.rows[NEW_FILE]:
+            refused |= _make(connection, statements, segment.rows[NEW_FILE])
+        if refused:
+            segment.forget(refused)
+        for number, rows in enumerate(segment.rows):
+            if rows and number != NEW_FILE:
+                _write(connection, statements, number, rows)
+    return refused
+
+
+def absent(connection: Connection, batch: list[Segment]) -> frozenset[int]:
+    """Which new files of a batch that was written are not in the ledger."""
+    return _absent(connection, [row for segment in batch for row in segment.rows[NEW_FILE]])
+
+
+def _make(connection: Connection, statements: tuple[str, ...], rows: list[Row]) -> frozenset[int]:
+    done = connection.exec_driver_sql(statements[NEW_FILE] + " ON CONFLICT DO NOTHING", rows)
+    return frozenset() if done.rowcount == len(rows) else _absent(connection, rows)
+
+
+def _absent(connection: Connection, rows: list[Row]) -> frozenset[int]:
+    ids = [row[0] for row in rows]
+    found: set[int] = set()
+    for start in range(0, len(ids), CHUNK):
+        some = ids[start : start + CHUNK]
+        found.update(connection.scalars(select(FILES.c.id).where(FILES.c.id.in_(some))))
+    return frozenset(ids) - found
+
+
+def _write(
+    connection: Connection, statements: tuple[str, ...], number: int, rows: list[Row]
+) -> None:
+    done = connection.exec_driver_sql(statements[number], rows)
+    if number in GUARDED and done.rowcount != len(rows):
+        raise StaleRecord("a record was changed by somebody else meanwhile")
 
 
 def compiled(dialect: Dialect) -> tuple[str, ...]:

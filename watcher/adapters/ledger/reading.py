@@ -13,6 +13,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Select, and_, func, or_, select
 
+from watcher.adapters.ledger.batch import CHUNK
 from watcher.adapters.ledger.rows import (
     decoded,
     encoded,
@@ -48,7 +49,6 @@ from watcher.core.model import (
 from watcher.core.ports import Lane, Request
 
 UNFINISHED_STATES = (FileState.ACCEPTED, FileState.WORKING, FileState.HELD)
-CHUNK = 500  # values in one IN list
 F = FILES.c
 
 

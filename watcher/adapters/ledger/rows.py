@@ -134,7 +134,7 @@ def same_rest(a: FileRecord, b: FileRecord) -> bool:
 
 def file_row(f: FileRecord) -> Row:
     """A whole row of ``files``."""
-    return (f.id, written(f.folder), *split(f.path), *file_move(f), *file_rest(f))
+    return (f.id, written(f.folder), *split(f.path), *file_move(f), *file_rest(f), f.holder)
 
 
 def file_of(row: Sequence[Any]) -> FileRecord:
@@ -160,6 +160,7 @@ def file_of(row: Sequence[Any]) -> FileRecord:
         priority=row[19],
         live=bool(row[20]),
         arrival=row[21],
+        holder=row[22],
     )
 
 

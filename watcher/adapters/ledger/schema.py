@@ -31,6 +31,7 @@ from sqlalchemy import (
     text,
     update,
 )
+from sqlalchemy.schema import CreateColumn
 from sqlalchemy.types import TypeEngine
 
 from watcher.errors import LedgerUnusable
@@ -69,6 +70,7 @@ FILES = Table(
     _column("priority", BigInteger),
     _column("live", SmallInteger),
     _column("arrival", BigInteger),
+    Column("holder", BigInteger, nullable=False, server_default=text("0")),
 )
 JOBS = Table(
     "jobs",
@@ -130,6 +132,15 @@ REQUESTS = Table(
     _column("at", Float),
     sqlite_autoincrement=True,  # an answered id must not come again
 )
+# the daemons at a shared ledger; a row that is gone is a watcher declared dead
+WATCHERS = Table(
+    "watchers",
+    METADATA,
+    Column("seat", _ID, primary_key=True, autoincrement=False),
+    _column("name", Text),
+    _column("seen", Float),  # the database's own clock, seconds since the epoch
+    _column("batch", BigInteger),  # of the last transaction, to know it again
+)
 # how many records stand in each state, kept by apply so that nobody counts a million rows
 TALLIES = Table(
     "tallies",
@@ -149,6 +160,10 @@ ACCEPTED = text("state = 'accepted'")
 UNFINISHED = text(
     "(state IN ('working', 'held') OR (disposed = 0 AND state IN ('delivered', 'failed')))"
 )
+HELD = text(
+    "(holder <> 0 AND (state IN ('accepted', 'working', 'held')"
+    " OR (disposed = 0 AND state IN ('delivered', 'failed'))))"
+)
 _KEYED = text("key <> ''")
 
 
@@ -163,17 +178,23 @@ _partial("files_live", _c.folder, _c.directory, _c.name, where=LIVE, unique=True
 _partial("files_dead", _c.changed_at, where=DEAD)
 _partial("files_lane", _c.folder, _c.rule, _c.priority.desc(), _c.id, where=ACCEPTED)
 _partial("files_unfinished", _c.id, where=UNFINISHED)
+_partial("files_held", _c.holder, where=HELD)
 Index("jobs_index", JOBS.c.file_id, JOBS.c["index"], unique=True)
 _partial("jobs_key", JOBS.c.key, where=_KEYED, unique=True)
 
 
-def _first(connection: Connection) -> None:
-    """Version 1: everything above."""
-    METADATA.create_all(connection)
+def _shared(connection: Connection) -> None:
+    """Version 2: several watchers at one ledger."""
+    WATCHERS.create(connection)
+    holder = CreateColumn(FILES.c.holder).compile(dialect=connection.dialect)
+    connection.execute(text(f"ALTER TABLE files ADD COLUMN {holder}"))
+    next(index for index in FILES.indexes if index.name == "files_held").create(connection)
 
 
-MIGRATIONS: tuple[Callable[[Connection], None], ...] = (_first,)
-VERSION = len(MIGRATIONS)
+# from version n to n + 1; each leaves what older watchers write and read as it was, so that the
+# watchers of a shared ledger can be upgraded one after the other
+MIGRATIONS: tuple[Callable[[Connection], None], ...] = (_shared,)
+VERSION = len(MIGRATIONS) + 1
 _MIGRATING = 0x77617463686572  # any number that is ours: "watcher" in ASCII
 
 
@@ -198,9 +219,10 @@ def migrate(connection: Connection, *, where: str) -> None:
         # SQLite's writer is alone anyway; here two starters must not both make the tables
         connection.execute(select(func.pg_advisory_xact_lock(_MIGRATING)))
     version = stored_version(connection, where=where)
-    for step in MIGRATIONS[version:]:
-        step(connection)
     if version == 0:
+        METADATA.create_all(connection)
         connection.execute(insert(META).values(name="version", value=str(VERSION)))
     elif version < VERSION:
+        for step in MIGRATIONS[version - 1 :]:
+            step(connection)
         connection.execute(update(META).where(META.c.name == "version").values(value=str(VERSION)))

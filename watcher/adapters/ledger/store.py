@@ -17,7 +17,16 @@ from typing import Any
 from sqlalchemy import Connection, Engine, delete, insert, select
 
 from watcher.adapters.ledger import reading
-from watcher.adapters.ledger.batch import TALLY, Tallies, compiled, run, segments
+from watcher.adapters.ledger.batch import (
+    CHUNK,
+    TALLY,
+    Tallies,
+    absent,
+    compiled,
+    run,
+    run_shared,
+    segments,
+)
 from watcher.adapters.ledger.engines import postgres_engine, shown, sqlite_engine
 from watcher.adapters.ledger.ids import Ids
 from watcher.adapters.ledger.place import MOUNTS, check_place
@@ -32,6 +41,7 @@ from watcher.adapters.ledger.schema import (
     migrate,
     stored_version,
 )
+from watcher.adapters.ledger.seats import LEASE, SqlSeats
 from watcher.adapters.ledger.troubles import told
 from watcher.core.model import FileRecord, FileState, HistoryRow, Known, Work
 from watcher.core.ports import Change, Lane, Request
@@ -45,13 +55,16 @@ COMPACTED = 500  # records removed in one transaction, so that a writer waits a 
 class SqlLedger:
     """``Ledger`` on SQLAlchemy engines; ``write`` is None for a ledger opened to be read."""
 
-    def __init__(self, *, read: Engine, write: Engine | None, where: str, ids: Ids) -> None:
+    def __init__(
+        self, *, read: Engine, write: Engine | None, where: str, ids: Ids, lease: float = LEASE
+    ) -> None:
         self._read = read
         self._write = write
         self._where = where
         self._ids = ids
         self._lock = threading.Lock()
         self._statements = compiled(read.dialect)
+        self._seats = SqlSeats(self._writing, self._reading, lambda: ids.take(1)[0], lease)
 
     @contextmanager
     def _reading(self) -> Iterator[Connection]:
@@ -69,11 +82,24 @@ class SqlLedger:
         """See ``Ledger``."""
         return self._ids.take(count)
 
-    def apply(self, changes: Iterable[Change]) -> None:
+    @property
+    def seats(self) -> SqlSeats:
+        """The seats of the watchers that share the ledger (PostgreSQL)."""
+        return self._seats
+
+    def apply(self, changes: Iterable[Change]) -> frozenset[int]:
         """See ``Ledger``."""
         batch = segments(changes)
         with self._writing() as connection:
-            run(connection, self._statements, batch)
+            if not self._seats.taken:
+                run(connection, self._statements, batch)
+                return frozenset()
+            if self._seats.fence(connection):
+                refused = run_shared(connection, self._statements, batch)
+            else:
+                refused = absent(connection, batch)
+        self._seats.passed()
+        return refused
 
     def live(self, folder: str, paths: Sequence[str]) -> dict[str, FileRecord]:
         """See ``Ledger``."""
@@ -92,7 +118,7 @@ class SqlLedger:
             with self._reading() as connection:
                 page = reading.directories(connection, folder, last)
             yield from map(decoded, page)
-            if len(page) < reading.CHUNK:
+            if len(page) < CHUNK:
                 return
             last = page[-1]
 
@@ -217,6 +243,7 @@ def open_ledger(
     read_only: bool,
     url: str = SQLITE,
     busy: float = BUSY,
+    lease: float = LEASE,
     mounts: str | None = None,
     now: Callable[[], float] = time.time,
 ) -> SqlLedger:
@@ -224,7 +251,8 @@ def open_ledger(
     to this version unless ``read_only``.
 
     Beside a running daemon another process may open it either way; ``busy`` is how many seconds it
-    waits for the other's writes. ``mounts`` stands for the text of ``/proc/self/mountinfo``.
+    waits for the other's writes, ``lease`` how many without a sign of life make a watcher of a
+    shared ledger count as dead. ``mounts`` stands for the text of ``/proc/self/mountinfo``.
     Raises ``LedgerUnusable``.
     """
     if url == SQLITE:
@@ -246,7 +274,8 @@ def open_ledger(
         read.dispose()
         raise
     ids = Ids(now, above=above)
-    return SqlLedger(read=read, write=None if read_only else write, where=where, ids=ids)
+    given = None if read_only else write
+    return SqlLedger(read=read, write=given, where=where, ids=ids, lease=lease)
 
 
 def _mounts() -> str:
