@@ -9,7 +9,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
-from watcher.adapters.http import Client, HttpBackend, Server
+from watcher.adapters.http import Client, Server
+from watcher.adapters.http.backend import HttpBackend
 from watcher.adapters.http.download import inside
 from watcher.core.ports import JobRequest, Source
 from watcher.errors import OutsideRoot, Unreachable

@@ -17,19 +17,39 @@ from typing import Any, NoReturn
 import click
 
 from watcher import __version__
+from watcher.cli.connection import connection_options
 from watcher.errors import ConfigError, WatcherError
 
-COMMANDS = {
-    "init": "operate",
-    "run": "operate",
-    "check": "operate",
-    "schema": "operate",
-    "plan": "plan",
-    "files": "ledger",
-    "explain": "ledger",
-    "retry": "ledger",
-    "demo": "demo",
+# the module of each command and its line in the list, told here so that the list needs no imports
+DAEMON = {
+    "init": ("operate", "Write a commented watcher.yaml and its folders."),
+    "run": ("operate", "Watch the folders until SIGTERM or Ctrl-C, which drain."),
+    "check": ("operate", "Validate the configuration."),
+    "schema": ("operate", "Print the configuration's JSON Schema, for editors."),
+    "plan": ("plan", "Show which file goes to which rule, and why others do not."),
+    "files": ("ledger", "List what became of each file."),
+    "explain": ("ledger", "Tell one file's whole history."),
+    "retry": ("ledger", "Send failed files again."),
+    "demo": ("demo", "Convert sample models below ./watcher-demo."),
 }
+CLIENT = {
+    "list": ("jobs", "List the processes of a scheduler."),
+    "doc": ("jobs", "Show the documentation of a process."),
+    "jobs": ("jobs", "List jobs."),
+    "status": ("jobs", "Show a job's state; -w follows it to its end."),
+    "details": ("jobs", "Show a job's times, steps, result and error."),
+    "outputs": ("jobs", "List a job's outputs."),
+    "download": ("fetch", "Download one output of a job."),
+    "download_all": ("fetch", "Download all outputs of a job as a zip."),
+    "exec": ("submit", "Run a Python script of yours as a job."),
+    "process": ("submit", "Run a process of the scheduler as a job."),
+    "convert": ("convert", "Convert a file and download the result."),
+    "thumbnails": ("convert", "Draw pictures of a file and download them."),
+    "metadata": ("convert", "Measure a file and print what is in it."),
+}
+SECTIONS = {"Watch folders": DAEMON, "Scheduler client": CLIENT}
+COMMANDS = {name: entry for section in SECTIONS.values() for name, entry in section.items()}
+ALIASES = {"download-all": "download_all"}
 
 
 class ExitCode(IntEnum):
@@ -51,12 +71,19 @@ class Lazy(click.Group):
         return list(COMMANDS)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
-        """Import one command."""
-        module = COMMANDS.get(cmd_name)
-        if module is None:
+        """Import one command; its function is named as it is, or with ``_`` behind."""
+        name = ALIASES.get(cmd_name, cmd_name)
+        if name not in COMMANDS:
             return None
-        found = getattr(importlib.import_module(f"watcher.cli.{module}"), cmd_name)
+        module = importlib.import_module(f"watcher.cli.{COMMANDS[name][0]}")
+        found = getattr(module, f"{name}_", None) or getattr(module, name)
         return found if isinstance(found, click.Command) else None
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
+        """The list of commands, by section."""
+        for title, section in SECTIONS.items():
+            with formatter.section(title):
+                formatter.write_dl([(name, line) for name, (_, line) in section.items()])
 
 
 @click.group(
@@ -64,12 +91,10 @@ class Lazy(click.Group):
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
     epilog="Start with `watcher demo`, then `watcher init` and `watcher run`.",
 )
-@click.option("-v", "--verbose", is_flag=True, help="Show tracebacks and debug logs.")
+@connection_options
 @click.version_option(__version__, prog_name="watcher")
-@click.pass_context
-def cli(ctx: click.Context, verbose: bool) -> None:  # noqa: FBT001  (click passes flags so)
+def cli() -> None:
     """Drop 3D and CAD files into folders; find GLB, thumbnails and metadata in others."""
-    ctx.ensure_object(dict)["verbose"] = verbose
 
 
 def main(args: list[str] | None = None) -> NoReturn:
@@ -80,12 +105,8 @@ def main(args: list[str] | None = None) -> NoReturn:
 def run(args: list[str] | None = None) -> int:
     """Run the command; the exit code is returned."""
     words = sys.argv[1:] if args is None else args
-    verbose = "-v" in words or "--verbose" in words
     try:
         result = cli.main(args=words, prog_name="watcher", standalone_mode=False)
-    except click.exceptions.NoArgsIsHelpError as error:
-        click.echo(error.ctx.get_help(), err=True)
-        return ExitCode.USAGE
     except click.ClickException as error:
         return _bad_usage(error)
     except (KeyboardInterrupt, click.Abort):
@@ -94,15 +115,27 @@ def run(args: list[str] | None = None) -> int:
     except BrokenPipeError:
         sys.stderr.close()
         return ExitCode.OK
-    except WatcherError as error:
-        if verbose:
+    except (WatcherError, OSError) as error:
+        if "-v" in words or "--verbose" in words:
             traceback.print_exc()
-        say(error)
-        return error.exit_code
+        return _failed(error)
     return int(result) if isinstance(result, int) else ExitCode.OK
 
 
+def _failed(error: WatcherError | OSError) -> int:
+    if isinstance(error, WatcherError):
+        say(error)
+        return error.exit_code
+    # what no layer below has named: a full disk under stdout
+    place = f"{error.filename}: " if error.filename else ""
+    click.echo(f"watcher: {place}{error.strerror or error}", err=True)
+    return ExitCode.FAILED
+
+
 def _bad_usage(error: click.ClickException) -> int:
+    if isinstance(error, click.exceptions.NoArgsIsHelpError):
+        click.echo(error.ctx.get_help(), err=True)
+        return ExitCode.USAGE
     text = error.format_message().replace("\n", " ")
     context: Any = getattr(error, "ctx", None)
     hint = f"; see `{context.command_path} --help`" if context else ""

@@ -59,7 +59,7 @@ def run(ctx: click.Context, config: Path | None, once: bool, timeout: str) -> in
     With --once the exit code is 0 when all was delivered, 1 when something failed or remains, 3
     when a scheduler stays unreachable.
     """
-    verbose = bool(ctx.obj["verbose"])
+    verbose = bool(ctx.obj.get("verbose"))
     try:
         patience = duration(timeout)
     except ValueError as error:

@@ -12,6 +12,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
+from watcher.core.printing import printable as printable  # noqa: PLC0414 - a name's other face
+
 
 class FileState(StrEnum):
     """The states of a file. ``SETTLING`` is never stored."""
@@ -256,19 +258,6 @@ class Known:
 def nfc(text: str) -> str:
     """The composed form in which names are compared; macOS writes the decomposed one."""
     return text if text.isascii() else unicodedata.normalize("NFC", text)
-
-
-def printable(text: str) -> str:
-    """A name as it may be shown: control characters and undecodable bytes as escapes."""
-    if text.isascii() and text.isprintable():
-        return text
-    return "".join(c if c.isprintable() else _escaped(c) for c in text)
-
-
-def _escaped(char: str) -> str:
-    if "\udc80" <= char <= "\udcff":  # a byte that is no UTF-8
-        return f"\\x{ord(char) - 0xDC00:02x}"
-    return char.encode("unicode_escape", "surrogatepass").decode()
 
 
 @dataclass(frozen=True, slots=True)

@@ -52,7 +52,7 @@ class EmbeddedOptions:
     ``state`` is the folder that holds ``jobs``; ``workers`` 0 is one a core; ``processes`` is a
     folder of own process scripts; ``memory`` in bytes limits each job, 0 shares three quarters of
     the machine; ``grace`` in seconds is what running jobs get when it closes; ``package`` holds the
-    built-in processes.
+    built-in processes; ``idle`` starts no job: for whoever only looks at them.
     """
 
     state: Path
@@ -62,6 +62,7 @@ class EmbeddedOptions:
     grace: float = 5.0
     starts: int = 25
     package: str = "watcher.embedded.processes"
+    idle: bool = False
 
 
 @dataclass(slots=True)
@@ -309,7 +310,8 @@ class EmbeddedScheduler:
         self._folders.sweep({job.id for job in self._store.all()})
         for job in unfinished:
             self._store.requeue(job.id)
-            self._enqueue(job)
+            if not self._options.idle:
+                self._enqueue(job)
 
 
 def _own(root: Path) -> IO[str]:

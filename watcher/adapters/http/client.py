@@ -20,7 +20,7 @@ from urllib.parse import quote
 from watcher.adapters.http import download, upload, wire
 from watcher.adapters.http.download import Progress
 from watcher.adapters.http.session import Server, Sessions
-from watcher.core.ports import Source
+from watcher.core.source import Source
 from watcher.errors import FileGone, Refused, TooEarly, Unreachable
 
 SECOND_LOOK = 0.5  # seconds after which the server has written a failure's traceback

@@ -12,7 +12,7 @@ from typing import Any
 
 from requests_toolbelt import MultipartEncoder, MultipartEncoderMonitor
 
-from watcher.core.ports import Source
+from watcher.core.source import Source
 from watcher.errors import FileChanged, WatcherError
 
 BLOCK = 1 << 20

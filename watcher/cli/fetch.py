@@ -1,0 +1,236 @@
+"""The commands that download, and fetching all outputs of a job for those that convert.
+
+Imports click, the HTTP client's types and errors, and its neighbours. Invariants: a name that the
+scheduler gave is proved inside its folder; nothing waits for what can never come.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import click
+
+from watcher.adapters.http import State
+from watcher.adapters.http.download import inside, unpack
+from watcher.cli import show
+from watcher.cli.follow import QUEUED
+from watcher.cli.inputs import job_option
+from watcher.cli.place import check_writable, settle, staging, target_of
+from watcher.cli.progress import Bars, size
+from watcher.cli.remote import Remote, client_options, reached
+from watcher.errors import (
+    JobLost,
+    Refused,
+    SchedulerError,
+    TimedOut,
+    TooEarly,
+    Unauthorized,
+    UsageError,
+)
+
+QUEUE = 60.0  # seconds that a job may stay PENDING while its archive is waited for
+PACKING = 600.0  # seconds that an ended job's archive may take
+SLOWEST = 10.0  # seconds: on the real scheduler each request may queue one packing more
+
+
+@click.command(
+    epilog="\b\nExamples:\n  watcher download -j UUID -f output.glb -o models/part.glb\n"
+    "  watcher download -j UUID -f textures -o models/"
+)
+@job_option
+@click.option("-f", "--file", "name", required=True, help="The output, as `outputs` lists it.")
+@click.option("-o", "--output", metavar="PATH", help="Where to: a file or a folder [./FILE].")
+@client_options
+def download(uuid: str, name: str, output: str | None) -> None:
+    """Download one output of a job; a folder with all that is in it.
+
+    The file appears under its name only when it is whole.
+    """
+    base = name.rstrip("/").rpartition("/")[2]
+    if base in {"", ".", ".."} or "\0" in name:
+        raise UsageError("not the name of an output", where=f"--file {name!r}")
+    target = target_of(output, base)
+    if not target.is_dir():
+        check_writable(target)
+    with reached() as remote, Bars() as bars:
+        try:
+            remote.download(uuid, name, target, progress=bars.download(base))
+            written: Sequence[Path] = (target,)
+        except Unauthorized:
+            raise
+        except SchedulerError:
+            found = _folder(remote, uuid, name.rstrip("/"), target, bars)
+            if found is None:
+                raise
+            written = found
+    _told({"uuid": uuid, "name": name}, written)
+
+
+def _folder(
+    remote: Remote, uuid: str, name: str, target: Path, bars: Bars
+) -> Sequence[Path] | None:
+    """The files of an output folder, out of the archive; None when it is no folder.
+
+    The real scheduler answers 500 to a folder's name and lists nothing below it.
+    """
+    if name not in remote.outputs(uuid):
+        return None
+    with staging(target.parent) as place:
+        archive(remote, uuid, place / "all.zip", progress=bars.download(name))
+        unpack(place / "all.zip", place / "all")
+        top = inside(place / "all", name)
+        found = [path for path in sorted(top.rglob("*")) if path.is_file()]
+        if not top.is_dir():
+            return None
+        moves = {path: target / path.relative_to(top) for path in found}
+        settle(moves, over=frozenset(moves.values()))
+    return tuple(moves.values())
+
+
+@click.command(
+    epilog="\b\nExamples:\n  watcher download_all -j UUID\n"
+    "  watcher download_all -j UUID -o all.zip"
+)
+@job_option
+@click.option("-o", "--output", metavar="PATH", help="Where to: a file or a folder [./UUID.zip].")
+@click.option(
+    "--timeout",
+    type=click.FloatRange(min=0),
+    metavar="SECONDS",
+    help="Wait so long at most, then exit 4.",
+)
+@client_options
+def download_all(uuid: str, output: str | None, timeout: float | None) -> None:
+    """Download all outputs of a job as a zip.
+
+    Waits while the job runs and while the scheduler packs; the zip is proved whole.
+    """
+    target = target_of(output, f"{uuid}.zip")
+    check_writable(target)
+    with reached(runs=True) as remote, Bars() as bars:
+        archive(remote, uuid, target, timeout=timeout, progress=bars.download(target.name))
+    _told({"uuid": uuid}, (target,))
+
+
+def _told(document: dict[str, Any], written: Sequence[Path]) -> None:
+    if show.for_programs():
+        length = sum(path.stat().st_size for path in written)
+        show.document(document | {"files": [str(path) for path in written], "size": length})
+        return
+    for path in written:
+        click.echo(f"{path}  {size(path.stat().st_size)}")
+
+
+def archive(
+    remote: Remote,
+    uuid: str,
+    target: Path,
+    *,
+    timeout: float | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> None:
+    """The archive of a job's outputs, waited for as long as it can still come.
+
+    Whether "too early" can end is judged by the job's state: while it runs, for ever; once it has
+    ended, ten minutes for packing; while it is PENDING, a minute, since the scheduler says that of
+    unknown jobs as well. ``timeout`` in seconds stands for all of these.
+
+    Raises:
+        JobLost: there is no such job.
+        Refused: the job was revoked: there will never be an archive.
+        TimedOut: it did not come in time.
+    """
+    since: dict[str, float] = {}
+    begun, delay = time.monotonic(), 0.5
+    while True:
+        state = remote.status(uuid).state
+        if state is State.REVOKED:
+            raise Refused("was revoked: it has no archive", where=f"job {uuid}")
+        early = _tried(remote, uuid, target, progress) if _may_have_one(state) else None
+        if early is None and _may_have_one(state):
+            return
+        now = time.monotonic()
+        patience = _patience(state, timeout)
+        start = begun if timeout is not None else since.setdefault(_stage(state), now)
+        if patience is not None and now + delay > start + patience:
+            raise TimedOut(_late(state, now - begun), where=f"job {uuid}", fix=_mend(timeout))
+        time.sleep(delay)
+        delay = min(delay * 1.5, SLOWEST)
+
+
+def _may_have_one(state: State) -> bool:
+    """PENDING too: the answer tells an unknown job; a lost result leaves the files."""
+    return state in {State.SUCCESS, State.FAILURE, State.PENDING}
+
+
+def _tried(
+    remote: Remote, uuid: str, target: Path, progress: Callable[[int, int], None] | None
+) -> TooEarly | None:
+    try:
+        remote.archive(uuid, target, progress=progress)
+    except TooEarly as error:
+        return error
+    except JobLost as error:
+        raise JobLost(
+            "the scheduler does not know this job, or it has not begun",
+            where=f"job {uuid}",
+            fix="`watcher jobs` lists what it knows",
+        ) from error
+    return None
+
+
+def _stage(state: State) -> str:
+    return "ended" if state.ended else state
+
+
+def _patience(state: State, timeout: float | None) -> float | None:
+    if timeout is not None:
+        return timeout
+    if state is State.PENDING:
+        return QUEUE
+    return PACKING if state.ended else None
+
+
+def _late(state: State, passed: float) -> str:
+    told = "its outputs are not packed" if state.ended else f"still {state}"
+    unknown = f" ({QUEUED})" if state is State.PENDING else ""
+    return f"{told} after {passed:.0f} s{unknown}"
+
+
+def _mend(timeout: float | None) -> str:
+    return "" if timeout is not None else "--timeout SECONDS waits longer"
+
+
+def gather(remote: Remote, uuid: str, place: Path, bars: Bars) -> tuple[str, ...]:
+    """Every output file of an ended job into ``place``: file by file, or through the archive when
+    there is a folder among them. Their relative names.
+
+    Raises:
+        OutsideRoot: an output's name leads out of the folder.
+    """
+    names = remote.outputs(uuid)
+    for name in names:
+        inside(place, name)
+    if not all(map(partial(_fetched, remote, uuid, place, bars), names)):
+        packed = place / ".outputs.zip"
+        archive(remote, uuid, packed, progress=bars.download("outputs"))
+        unpack(packed, place)
+        packed.unlink()
+    found = sorted(path for path in place.rglob("*") if path.is_file())
+    return tuple(path.relative_to(place).as_posix() for path in found)
+
+
+def _fetched(remote: Remote, uuid: str, place: Path, bars: Bars, name: str) -> bool:
+    """Whether an output was a file. A folder is refused in one way or another; a scheduler that is
+    away is found out by the archive."""
+    try:
+        remote.download(uuid, name, inside(place, name), progress=bars.download(name))
+    except Unauthorized:
+        raise
+    except SchedulerError:
+        return False
+    return True

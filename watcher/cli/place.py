@@ -1,0 +1,134 @@
+"""Where downloads land: targets checked before anything is sent, final names for whole files only.
+
+Imports errors and the standard library. Invariants: what does not end well leaves nothing behind;
+a name that a scheduler gave is proved inside its folder by whoever calls.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from watcher.errors import Denied, FileError, NameTooLong, NoSpace, TargetExists, UsageError
+
+_CLASSES: dict[int, type[FileError]] = {
+    errno.ENOSPC: NoSpace,
+    errno.EDQUOT: NoSpace,
+    errno.ENAMETOOLONG: NameTooLong,
+}
+
+
+def failed(error: OSError, where: Path) -> FileError:
+    """Our error for one of the file system."""
+    kind = _CLASSES.get(error.errno or 0, Denied)
+    return kind(f"cannot be written: {error.strerror or error}", where=str(where))
+
+
+def is_folder(output: str) -> bool:
+    """Whether ``-o`` means a folder: it is one, or ends in a slash."""
+    return output.endswith("/") or Path(output).is_dir()
+
+
+def target_of(output: str | None, name: str) -> Path:
+    """The file that ``-o`` means for something called ``name``: itself, or ``name`` in a folder."""
+    if output is None:
+        return Path(name)
+    return Path(output) / name if is_folder(output) else Path(output)
+
+
+def check_writable(target: Path) -> None:
+    """Prove, as far as one can before it is tried, that a file may be made there.
+
+    Raises:
+        UsageError: it is a folder, or nothing can be written there.
+    """
+    if target.is_dir():
+        raise UsageError("it is a folder", where=str(target))
+    check_folder(target.parent)
+
+
+def check_folder(folder: Path) -> None:
+    """As ``check_writable``, for a folder that is to hold files."""
+    near = folder
+    while not os.path.lexists(near) and near != near.parent:
+        near = near.parent
+    if not near.is_dir():
+        raise UsageError("not a folder", where=str(near), fix="choose another -o")
+    if not os.access(near, os.W_OK | os.X_OK):
+        raise UsageError("no permission to write there", where=str(near), fix="choose another -o")
+
+
+@contextmanager
+def whole(target: Path) -> Iterator[Path]:
+    """A path to write to, which becomes ``target`` when the block ends well.
+
+    Raises:
+        FileError: it cannot be written.
+    """
+    part = target.with_name(f".{target.name[:200]}.{os.getpid()}.part")
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        yield part
+        part.replace(target)
+    except OSError as error:
+        raise failed(error, target) from error
+    finally:
+        part.unlink(missing_ok=True)
+
+
+@contextmanager
+def staging(folder: Path) -> Iterator[Path]:
+    """A hidden folder on the file system of ``folder``, gone afterwards."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        place = Path(tempfile.mkdtemp(prefix=".watcher-", dir=folder))
+    except OSError as error:
+        raise failed(error, folder) from error
+    try:
+        yield place
+    finally:
+        shutil.rmtree(place, ignore_errors=True)
+
+
+def same_bytes(one: Path, other: Path) -> bool:
+    """Whether two regular files hold the same."""
+    if not other.is_file() or one.stat().st_size != other.stat().st_size:
+        return False
+    with one.open("rb") as left, other.open("rb") as right:
+        while block := left.read(1 << 20):
+            if block != right.read(1 << 20):
+                return False
+    return True
+
+
+def settle(moves: dict[Path, Path], *, over: frozenset[Path]) -> None:
+    """Give staged files their final names: all of them, or, if one may not be had, none.
+
+    Args:
+        moves: staged file to final name; the last becomes visible last.
+        over: the final names that may replace a file. Any other that is taken by a file with
+            other bytes fails the whole before anything is written.
+
+    Raises:
+        TargetExists: a file stands there; the message names it.
+        FileError: a name cannot be written.
+    """
+    for staged, target in moves.items():
+        taken = target.is_dir() or (target not in over and os.path.lexists(target))
+        if taken and not same_bytes(staged, target):
+            raise TargetExists(
+                "it is there already and is not replaced; nothing was written",
+                where=str(target),
+                fix='move it away, or choose another -o or another "filename" in -p',
+            )
+    for staged, target in moves.items():
+        try:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            staged.replace(target)
+        except OSError as error:
+            raise failed(error, target) from error

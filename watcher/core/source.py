@@ -1,0 +1,32 @@
+"""One file to send to a scheduler, and the bytes of it.
+
+Imports the standard library's data types only; apart from ``ports``, so that who only asks a
+scheduler imports no more than that.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+
+class Reads(Protocol):
+    """Bytes to be read once: anything with ``read`` and ``close``."""
+
+    def read(self, size: int = -1, /) -> bytes:
+        """Up to ``size`` bytes; nothing at the end."""
+        ...
+
+    def close(self) -> object:
+        """Done with it."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """One file to send. ``name`` is relative (``tex/a.png``); ``open`` gives its bytes once."""
+
+    name: str
+    size: int
+    open: Callable[[], Reads]
