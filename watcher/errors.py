@@ -14,7 +14,10 @@ never on the words. Imports nothing of ours. Invariant: no secret ever enters a 
     ├── SchedulerError        a scheduler did not do what it was asked
     │   ├── Unreachable       it cannot be reached now: wait, costs no attempt
     │   │   ├── Unauthorized  the token is missing or wrong: mendable, so wait
-    │   │   └── StateUnknown  it answers, but has lost sight of its own store
+    │   │   ├── StateUnknown  it answers, but has lost sight of its own store
+    │   │   ├── Unsent        the request broke off: certainly nothing was taken
+    │   │   │   └── Unserved  no connection, or "not now": nobody is served
+    │   │   └── Garbled       it answers, with a fault of its own or with nonsense
     │   ├── Refused           this request will never pass
     │   ├── TooEarly          not ready yet: come back
     │   └── JobLost           it no longer knows the job
@@ -111,6 +114,18 @@ class Unauthorized(Unreachable):
 
 class StateUnknown(Unreachable):
     """The scheduler answers, but cannot tell a job's state: its own store is away."""
+
+
+class Unsent(Unreachable):
+    """The request did not arrive whole: the scheduler certainly took nothing."""
+
+
+class Unserved(Unsent):
+    """No connection to the scheduler could be made, or it serves nobody now."""
+
+
+class Garbled(Unreachable):
+    """The scheduler answers this request with a fault of its own, or with nonsense."""
 
 
 class Refused(SchedulerError):

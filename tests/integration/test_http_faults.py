@@ -7,10 +7,25 @@ import json
 
 import pytest
 from requests import exceptions as foreign
+from urllib3 import exceptions as pool
 
-from watcher.adapters.http.faults import MAP, mapped, replied
-from watcher.errors import JobLost, Refused, SchedulerError, TooEarly, Unauthorized, Unreachable
+from watcher.adapters.http.faults import MAP, mapped, replied, translated
+from watcher.errors import (
+    Garbled,
+    JobLost,
+    Refused,
+    SchedulerError,
+    TooEarly,
+    Unauthorized,
+    Unreachable,
+    Unserved,
+)
 
+POOL = [
+    kind
+    for _, kind in inspect.getmembers(pool, inspect.isclass)
+    if kind.__module__ == pool.__name__ and not issubclass(kind, Warning)
+]
 ALL = [
     kind
     for _, kind in inspect.getmembers(foreign, inspect.isclass)
@@ -24,16 +39,33 @@ def test_every_exception_of_requests_has_its_own_line(kind):
     assert isinstance(mapped(kind.__new__(kind), "here"), SchedulerError)
 
 
+@pytest.mark.parametrize("kind", POOL, ids=lambda kind: kind.__name__)
+def test_no_exception_of_urllib3_gets_out(kind):
+    with pytest.raises(SchedulerError), translated("here"):
+        raise kind.__new__(kind)
+
+
+def test_a_refused_connection_is_known_to_have_sent_nothing():
+    inner = pool.NewConnectionError.__new__(pool.NewConnectionError)
+    inner.args = ("refused",)
+    outer = pool.MaxRetryError.__new__(pool.MaxRetryError)
+    outer.reason = inner
+    assert type(mapped(foreign.ConnectionError(outer), "here")) is Unserved
+    assert type(mapped(foreign.ConnectionError(OSError("reset")), "here")) is Unreachable
+
+
 @pytest.mark.parametrize(
     ("status", "body", "kind"),
     [
         (401, {"detail": "Invalid token"}, Unauthorized),
         (404, {"detail": {"code": 404, "details": "Job 'x' does not exist"}}, JobLost),
-        (404, {"detail": "Not Found"}, Unreachable),
+        (404, {"detail": "Not Found"}, Garbled),
         (425, {"detail": {"code": 425, "details": "not finished"}}, TooEarly),
         (400, {"detail": {"code": 400, "details": "no main"}}, Refused),
-        (503, {"detail": "Backend is not ready"}, Unreachable),
-        (307, {}, Unreachable),
+        (503, {"detail": "Backend is not ready"}, Unserved),
+        (502, {}, Unreachable),
+        (307, {}, Garbled),
+        (500, {"detail": "x"}, Garbled),
     ],
 )
 def test_e2_an_error_reply_has_its_class_and_the_servers_words(status, body, kind):

@@ -14,11 +14,17 @@ from watcher.errors import WatcherError
 
 @dataclass(frozen=True, slots=True)
 class Submit:
-    """Send a job. ``resumed``: it may have been sent before, so ask for its key first."""
+    """Send a job. ``resumed``: it may have been sent before, so ask for its key first.
+
+    ``tries``: sendings that went wrong in this life of the daemon; ``unsure``: since when (wall
+    time) its key is asked for in vain.
+    """
 
     file: FileRecord
     job: JobRecord
     resumed: bool = False
+    tries: int = 0
+    unsure: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,10 +37,13 @@ class Copy:
 
 @dataclass(frozen=True, slots=True)
 class Fetch:
-    """Bring a finished job's outputs into staging."""
+    """Bring a finished job's outputs into staging. ``tries`` and ``since`` (wall time, of the
+    first) tell how long this life of the daemon has tried."""
 
     file: FileRecord
     job: JobRecord
+    tries: int = 0
+    since: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

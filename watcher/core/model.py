@@ -53,6 +53,7 @@ class Phase(StrEnum):
     """What a scheduler says of a job, in one vocabulary for all schedulers."""
 
     UNSEEN = "unseen"  # queued, or never heard of: the real scheduler cannot tell
+    SILENT = "silent"  # no word this time: ask again
     QUEUED = "queued"  # certainly known and waiting
     RUNNING = "running"
     SUCCEEDED = "succeeded"

@@ -49,10 +49,14 @@ from watcher.errors import (
     FileChanged,
     FileGone,
     FolderOffline,
+    Garbled,
     JobLost,
     NoSpace,
     TooEarly,
+    Unauthorized,
     Unreachable,
+    Unsent,
+    Unserved,
     WatcherError,
 )
 
@@ -111,17 +115,40 @@ def _submitted(step: Step, outcome: Outcome, context: Context) -> Step:
         begin(step, now)
         step.move_job(job, JobEvent.SENT, now, result.remote, remote=result.remote, error="")
     elif isinstance(result, Unsure):
-        held = now - job.submitted_at > pacing.UNSURE_HOLD
-        wait = 0.0 if held else pacing.backoff(1, 2.0, 2.0, context.spread)
-        step.timers.append((now + wait, Submit(step.work.file, job, resumed=not held)))
+        _unsure(step, effect, job, context)
     elif isinstance(result, Wrong) and isinstance(result.error, Unreachable):
-        _note_error(step, job, result.error, now)
-        job = step.job(job.id)
-        at = pacing.transient(1, now=now, spread=context.spread)
-        step.timers.append((at, Submit(step.work.file, job, resumed=True)))
+        _unsent(step, effect, result.error, context)
     else:
         _source_trouble(step, outcome, job, context)
     return step
+
+
+def _unsure(step: Step, effect: Submit, job: JobRecord, context: Context) -> None:
+    """It may be queued, or never have arrived: hold for a bounded while, then send it again under
+    the same key, which lands on the same record if it is there after all."""
+    since = effect.unsure or context.now
+    held = context.now - since > pacing.UNSURE_HOLD
+    wait = 0.0 if held else pacing.backoff(1, 2.0, 2.0, context.spread)
+    again_ = replace(
+        effect, file=step.work.file, job=job, resumed=not held, unsure=0.0 if held else since
+    )
+    step.timers.append((context.now + wait, again_))
+
+
+def _unsent(step: Step, effect: Submit, error: Unreachable, context: Context) -> None:
+    """It did not arrive, or nobody can say: wait, unless only this one job always goes wrong."""
+    now, tries = context.now, effect.tries + (not isinstance(error, Unauthorized | Unserved))
+    job = step.job(effect.job.id)
+    if pacing.poisoned(tries, garbled=isinstance(error, Garbled)):
+        reason = f"could not be sent in {tries} tries, though the scheduler answers: {error}"
+        fail(step, now, reason=reason, job=job)
+        return
+    _note_error(step, job, error, now)
+    at = pacing.transient(max(tries, 1), now=now, spread=context.spread)
+    sure = isinstance(error, Unsent | Unauthorized) and not effect.resumed
+    step.timers.append(
+        (at, Submit(step.work.file, step.job(job.id), resumed=not sure, tries=tries))
+    )
 
 
 def _note_error(step: Step, job: JobRecord, error: WatcherError, now: float) -> None:
@@ -182,7 +209,7 @@ def told(work: Work, job: JobRecord, status: JobStatus | None, context: Context)
     """A scheduler's word on a submitted or running job; None is "certainly not there"."""
     step, now = Step(work), context.now
     if status is None:
-        _failed_run(step, job, "the scheduler no longer knows the job", context)
+        lost(step, job, "the scheduler no longer knows the job", context)
     elif status.phase is Phase.SUCCEEDED:
         step.move_job(
             job, JobEvent.DONE, now, progress=100, step="", result=status.result,
@@ -190,7 +217,7 @@ def told(work: Work, job: JobRecord, status: JobStatus | None, context: Context)
         )  # fmt: skip
         step.effects.append(Fetch(step.work.file, step.job(job.id)))
     elif status.phase in (Phase.FAILED, Phase.REVOKED):
-        reason = status.error or f"the scheduler says {status.phase}, without a reason"
+        reason = status.error or _SAID[status.phase]
         if status.permanent:
             step.save_job(job, now, "gave up", attempt=job.attempt + 1)
             fail(step, now, reason=reason, job=step.job(job.id))
@@ -201,17 +228,60 @@ def told(work: Work, job: JobRecord, status: JobStatus | None, context: Context)
     return step
 
 
+_SAID = {
+    Phase.FAILED: "the job failed; the scheduler gives no reason",
+    Phase.REVOKED: "the job was revoked at the scheduler before it ran",
+}
+
+
 def stalled(work: Work, job: JobRecord, quiet: float, context: Context) -> Step:
     """No news of a job for too long: send it once more, then give up."""
     step = Step(work)
-    _failed_run(step, job, f"stalled: no news of the job for {quiet / 60:.0f} minutes", context)
+    reason = f"stalled: no news of the job for {quiet / 60:.0f} minutes"
+    _failed_run(step, job, reason, context, retries=pacing.STALL_RETRIES)
     return step
 
 
-def _failed_run(step: Step, job: JobRecord, reason: str, context: Context) -> None:
+def vanished(work: Work, job: JobRecord, context: Context) -> Step:
+    """A job that was seen is unknown again: the scheduler lost its store."""
+    step = Step(work)
+    lost(step, job, "the scheduler lost the job; its store was wiped or restarted", context)
+    return step
+
+
+def lost(step: Step, job: JobRecord, reason: str, context: Context) -> None:
+    """The scheduler lost the job: no fault of the file, so it is sent again at least twice."""
+    least = max(context.rule.retries, pacing.LOST_RETRIES)
+    _failed_run(step, job, reason, context, retries=least)
+
+
+def quiet_for(work: Work, job: JobRecord, quiet: float, context: Context) -> Step:
+    """Tell people, once, that nothing was heard of a job for long."""
+    step = Step(work)
+    where = f"queue {spec.queue!r}" if (spec := spec_of(context.rule, job)).queue else "its queue"
+    text = f"no news of the job for {quiet / 60:.0f} minutes; "
+    if job.state is JobState.SUBMITTED:
+        text += f"it waits, or no worker listens to {where}: the scheduler cannot tell"
+    else:
+        text += "it is slow, or its worker has died: the scheduler cannot tell"
+    if job.error != text:
+        step.save_job(job, context.now, "quiet", text, error=text)
+    return step
+
+
+def followed(work: Work, job: JobRecord, remote: str, now: float) -> Step:
+    """The scheduler runs the job under this one of the two ids: our key, or the reply's."""
+    step = Step(work)
+    step.save_job(job, now, "followed", remote, remote=remote)
+    return step
+
+
+def _failed_run(
+    step: Step, job: JobRecord, reason: str, context: Context, *, retries: int | None = None
+) -> None:
     verdict = pacing.retry(
         job.attempt + 1,
-        retries=context.rule.retries,
+        retries=context.rule.retries if retries is None else retries,
         base=context.rule.retry_after,
         now=context.now,
         spread=context.spread,
@@ -245,15 +315,29 @@ def _fetched(step: Step, outcome: Outcome, context: Context) -> Step:
     assert isinstance(result, Wrong)  # noqa: S101  (nothing else comes back from a fetch)
     error = result.error
     if isinstance(error, TooEarly | Unreachable):
-        at = pacing.transient(2, now=now, spread=context.spread)
-        step.timers.append((at, effect))
+        _not_yet(step, effect, error, context)
     elif isinstance(error, JobLost):
-        _failed_run(step, job, str(error), context)
+        lost(step, job, str(error), context)
     elif result.ours and isinstance(error, MENDABLE):
         hold(step, effect, error, context)
     else:
         fail(step, now, reason=str(error), job=job)
     return step
+
+
+def _not_yet(step: Step, effect: Fetch, error: WatcherError, context: Context) -> None:
+    """Come back for the outputs; a scheduler that never has them ready loses the job in the end,
+    while one that cannot be reached may take its time."""
+    now, since = context.now, effect.since or context.now
+    job = step.job(effect.job.id)
+    if isinstance(error, TooEarly | Garbled) and now - since > pacing.FETCH_PATIENCE:
+        reason = f"the outputs did not become ready in {(now - since) / 60:.0f} minutes: {error}"
+        _failed_run(step, job, reason, context, retries=pacing.STALL_RETRIES)
+        return
+    _note_error(step, job, error, now)
+    at = pacing.transient(effect.tries + 1, now=now, spread=context.spread)
+    fresh = Fetch(step.work.file, step.job(job.id), effect.tries + 1, since)
+    step.timers.append((at, fresh))
 
 
 def _staged(step: Step, job_id: int, result: Staged, context: Context) -> Step:
@@ -262,7 +346,7 @@ def _staged(step: Step, job_id: int, result: Staged, context: Context) -> Step:
     if result.digest and result.digest != step.work.file.digest:
         # in memory only: the next recorded change of the file carries it
         step.work = Work(replace(step.work.file, digest=result.digest), step.work.jobs)
-    step.move_job(job, JobEvent.STAGED, context.now, outputs=outputs, next_at=0.0)
+    step.move_job(job, JobEvent.STAGED, context.now, outputs=outputs, next_at=0.0, error="")
     if all_staged(step.work):
         publish(step, context)
     return step

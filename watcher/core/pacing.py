@@ -8,15 +8,30 @@ that a thousand files do not come back in the same instant.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from enum import StrEnum
 
 LONGEST_RETRY = 3600.0
 LONGEST_POLL = 30.0
+LONGEST_PROBE = 10.0
 SLOWEST_TRANSIENT = 60.0
 # A scheduler that cannot tell "queued" from "never heard of" gets this long before a job whose
 # sending was cut is sent again under the same id.
-UNSURE_HOLD = 30.0
-STALL_PENDING = 1800.0
+UNSURE_HOLD = 20.0
+# Stall limits. A queued job cannot be told from a lost one on the real scheduler, and farms queue
+# for hours: a job that was never seen gets as long as its record would live there. One that was
+# seen and is unknown again was lost with the store. One that runs must show something new within
+# its time limit (the real scheduler's default is an hour) and half an hour more.
+WARN_QUIET = 1800.0
+STALL_PENDING = 86400.0
+STALL_LOST = 60.0
 STALL_RUNNING = 3600.0
+STALL_MARGIN = 1800.0
+REVOKED_HOLD = 10.0  # an operator's revoke was seen to be followed by SUCCESS
+LOST_RETRIES = 2  # a job that the scheduler lost is sent again at least so often
+STALL_RETRIES = 1
+POISON_TRIES = 20  # sendings that break while the scheduler otherwise answers
+GARBLED_TRIES = 5  # likewise, that it answers with a fault of its own
+FETCH_PATIENCE = 3600.0  # seconds for outputs of a succeeded job to become ready
 BREAKER_FAILURES = 3
 
 
@@ -58,33 +73,45 @@ def poll_after(age: float, fastest: float) -> float:
     return min(max(age / 10.0, fastest), max(LONGEST_POLL, fastest))
 
 
-def stalled(*, quiet: float, seen: bool) -> bool:
-    """Whether a job without news for ``quiet`` seconds is given up as stalled."""
-    return quiet > (STALL_RUNNING if seen else STALL_PENDING)
+class Quiet(StrEnum):
+    """What a silence about a job means."""
+
+    FINE = "fine"
+    LOST = "lost"  # it was seen, and the scheduler does not know it any more
+    STALLED = "stalled"
+
+
+def silence(quiet: float, *, was_seen: bool, is_seen: bool, time_limit: float | None) -> Quiet:
+    """What it means that nothing new was told of a job for ``quiet`` seconds."""
+    if was_seen and not is_seen:
+        return Quiet.LOST if quiet >= STALL_LOST else Quiet.FINE
+    runs = max(time_limit or 0.0, STALL_RUNNING) + STALL_MARGIN
+    return Quiet.STALLED if quiet >= (runs if was_seen else STALL_PENDING) else Quiet.FINE
+
+
+def poisoned(tries: int, *, garbled: bool) -> bool:
+    """Whether a job that could not be sent so often is given up; the scheduler answers others."""
+    return tries >= (GARBLED_TRIES if garbled else POISON_TRIES)
 
 
 @dataclass(frozen=True, slots=True)
 class Breaker:
-    """A circuit breaker: after some failures in a row, ask only one request now and then."""
+    """A circuit breaker: after some failures in a row, only a probe passes now and then."""
 
     failures: int = 0
     until: float = 0.0  # monotonic
     reason: str = ""
     since: float = 0.0  # monotonic, of the first failure in the row
 
-    def closed(self, now: float) -> bool:
-        """Whether requests may pass."""
-        return self.failures < BREAKER_FAILURES or now >= self.until
-
     @property
     def open(self) -> bool:
-        """Whether the scheduler counts as unreachable."""
+        """Whether the scheduler counts as unreachable: no request but a probe may pass."""
         return self.failures >= BREAKER_FAILURES
 
     def failed(self, now: float, reason: str, spread: float) -> Breaker:
         """After one more failure."""
         count = self.failures + 1
-        wait = backoff(max(1, count - BREAKER_FAILURES + 1), 1.0, LONGEST_POLL, spread)
+        wait = backoff(max(1, count - BREAKER_FAILURES + 1), 1.0, LONGEST_PROBE, spread)
         since = self.since if self.failures else now
         return Breaker(count, now + wait, reason, since)
 

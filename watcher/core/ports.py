@@ -62,6 +62,9 @@ class Backend(Protocol):
     def submit(self, request: JobRequest) -> Submitted:
         """Send the job. A repeat with the same key starts no second job and gives the same id.
 
+        A scheduler may take the key for the job's id and answer with another one: the caller asks
+        for both, and follows the one that is seen.
+
         The sources are read in this call and never again. ``Unreachable`` after the job may have
         been taken is allowed: the caller asks for the key again.
         """
@@ -69,7 +72,8 @@ class Backend(Protocol):
 
     def status(self, remotes: Sequence[str]) -> dict[str, JobStatus]:
         """The word on each id. An id never heard of is ``Phase.UNSEEN``, or absent when the
-        scheduler is certain that it has no such job."""
+        scheduler is certain that it has no such job. ``Phase.SILENT``: ask again. Of no ids it
+        answers nothing, but has asked: ``Unreachable`` when the scheduler does not do its part."""
         ...
 
     def fetch(self, remote: str, into: Path) -> tuple[Fetched, ...]:

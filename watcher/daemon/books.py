@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
-from watcher.core import assets, delivery, outcomes, queueing
+from watcher.core import assets, delivery, outcomes, pacing, queueing
 from watcher.core.effects import (
     Clash,
     Clean,
@@ -33,7 +33,7 @@ from watcher.core.model import FileRecord, FileState, JobRecord, JobState, Outpu
 from watcher.core.ports import Change, Clock, Ledger
 from watcher.core.settings import Folder, Rule, Settings
 from watcher.daemon.active import Active, Tally
-from watcher.daemon.polls import Polls
+from watcher.daemon.polls import Asked, Polls
 from watcher.errors import LedgerUnusable, WatcherError
 
 PATIENCE = 0.5  # seconds until a file that others may need is disposed of, if they are done then
@@ -51,6 +51,7 @@ class Outside:
     may_need: Callable[[str, str], bool]
     changed: Callable[[Sequence[Change]], None]
     trouble: Callable[[str, WatcherError], None]
+    back: Callable[[str], None] = lambda _: None  # the trouble of this name is over
 
 
 class Books:
@@ -182,8 +183,11 @@ class Books:
 
     def ask_for(self, job: JobRecord, *, at_once: bool) -> None:
         """Ask the scheduler for this job from now on."""
-        now = self.clock.monotonic()
-        self.polls[job.scheduler].add(job.remote, job.file_id, job.id, now, at_once=at_once)
+        now, polls = self.clock.monotonic(), self.polls[job.scheduler]
+        due = now if at_once else now + pacing.poll_after(0.0, polls.settings.poll_every)
+        seen = job.state is JobState.RUNNING
+        asked = Asked(job.key, job.file_id, job.id, now, due, now, seen=seen)
+        polls.add(job.remote, asked)
 
     # ------------------------------------------------------------ time
     def later(self, at: float, what: Effect | tuple[int, int]) -> None:
@@ -196,7 +200,11 @@ class Books:
 
     def next_due(self) -> float | None:
         """When something rings next, monotonic."""
-        dues = [polls.next_due for polls in self.polls.values() if polls.jobs and not polls.busy]
+        dues = [
+            max(polls.next_due, polls.breaker.until if polls.breaker.open else 0.0)
+            for polls in self.polls.values()
+            if not polls.busy
+        ]
         if self._timers:
             dues.append(self._timers[0][0])
         return min(dues, default=None)
@@ -250,8 +258,8 @@ class Books:
             self.outside.look(effect.folder, effect.path)
             return
         polls = self.polls_of(effect)
-        if polls is not None and not polls.breaker.closed(self.clock.monotonic()):
-            self._push(polls.breaker.until, effect)
+        if polls is not None and polls.breaker.open:
+            polls.parked.append(effect)
             return
         if isinstance(effect, Dispose | Quarantine) and self._wanted(effect.file):
             self._push(self.clock.monotonic() + PATIENCE, effect)
@@ -271,7 +279,14 @@ class Books:
 
     def polls_of(self, effect: Effect) -> Polls | None:
         """The polls of the scheduler that an effect talks to."""
+        if isinstance(effect, Clean):
+            names = [job.scheduler for job in effect.jobs if job.remote or job.key]
+            return self.polls.get(names[0]) if names else None
         return self.polls.get(effect.job.scheduler) if isinstance(effect, Submit | Fetch) else None
+
+    def release(self, effects: Sequence[Effect]) -> None:
+        """Their scheduler is back: do now what was parked, if it is still wanted."""
+        self.effects.extend(effect for effect in effects if not self._overtaken(effect))
 
     def _completed(self, effect: Effect) -> Effect:
         """Fill in what only the books know: which parts may go, and the error text."""

@@ -9,7 +9,7 @@ starts before the change that tells of it is durable.
 from __future__ import annotations
 
 import queue
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, replace
 
 from watcher.core import outcomes, pacing
@@ -25,8 +25,8 @@ from watcher.core.effects import (
     Told,
     Wrong,
 )
-from watcher.core.lifecycle import UNFINISHED, FileEvent, Step, all_staged, recover
-from watcher.core.model import FileState, JobState, Phase, Work
+from watcher.core.lifecycle import UNFINISHED, FileEvent, Step, all_staged, recover, spec_of
+from watcher.core.model import FileState, JobRecord, JobState, JobStatus, Phase, Work
 from watcher.core.ports import Clock, Ledger
 from watcher.core.settings import Settings
 from watcher.daemon.arrivals import Arrivals
@@ -34,10 +34,11 @@ from watcher.daemon.books import Books, Outside
 from watcher.daemon.polls import Polls
 from watcher.daemon.sightings import Absent, Arrival
 from watcher.daemon.starts import OUTPUT_TROUBLE, Starts
-from watcher.errors import LedgerUnusable, Unreachable, WatcherError
+from watcher.errors import LedgerUnusable, Unauthorized, Unreachable, Unserved, WatcherError
 
 DRAIN = 2000  # messages decided in one turn at most
 COMPACT_EVERY = 3600.0  # seconds between removals of old history
+ASKED = (JobState.SUBMITTED, JobState.RUNNING)
 ASK_EVERY = 1.0  # seconds between looks at the requests of the command line
 
 
@@ -112,7 +113,7 @@ class Engine:
         for job in work.jobs:
             if job.state is JobState.WAITING:
                 books.wait(work, job)
-            elif job.state in (JobState.SUBMITTED, JobState.RUNNING):
+            elif job.state in ASKED:
                 books.ask_for(job, at_once=True)
 
     def _orphan(self, work: Work) -> None:
@@ -220,89 +221,157 @@ class Engine:
     def _note_scheduler(self, outcome: Outcome) -> None:
         polls = self.books.polls_of(outcome.effect)
         result = outcome.result
-        if polls is None:
+        if polls is None or not isinstance(result, Wrong | Sent | Staged):
             return
-        if isinstance(result, Wrong) and isinstance(result.error, Unreachable):
+        if isinstance(result, Sent | Staged):
+            self._scheduler_passed(polls)
+        elif isinstance(result.error, Unauthorized | Unserved):
             self._scheduler_failed(polls, result.error)
-        elif isinstance(result, Sent | Staged):
-            polls.breaker = polls.breaker.passed()
+        elif isinstance(result.error, Unreachable):  # this one request's fault, or the scheduler's?
+            polls.hurry(self.books.clock.monotonic())
 
     def _scheduler_failed(self, polls: Polls, error: WatcherError) -> None:
-        was_open = polls.breaker.open
-        polls.breaker = polls.breaker.failed(self.books.clock.monotonic(), str(error), 0.0)
-        if polls.breaker.open and not was_open:
+        if polls.failed(self.books.clock.monotonic(), str(error)):
             self.books.outside.trouble(f"scheduler {polls.settings.name}", error)
+
+    def _scheduler_passed(self, polls: Polls) -> None:
+        parked, back = polls.passed(self.books.clock.monotonic())
+        self.books.release(parked)
+        if back:
+            self.books.outside.back(f"scheduler {polls.settings.name}")
 
     # ------------------------------------------------------------ what schedulers say
     def _poll(self) -> None:
         now = self.books.clock.monotonic()
         for name, polls in self.books.polls.items():
             remotes = polls.due(now)
-            if remotes:
+            if remotes is not None:
                 polls.busy = True
-                self.books.outside.poll(name, remotes)
+                self.books.outside.poll(name, polls.ids(remotes))
 
     def _on_told(self, told: Told) -> None:
         polls = self.books.polls[told.scheduler]
-        polls.busy = False
-        polls.breaker = polls.breaker.passed()
+        self._scheduler_passed(polls)
         for remote in told.asked:
             asked = polls.jobs.get(remote)
-            work = self.books.active.works.get(asked.file_id) if asked is not None else None
-            if work is None:
+            if asked is None:
+                continue  # the other id of a job, or dropped meanwhile
+            work = self.books.active.works.get(asked.file_id)
+            job = next((one for one in work.jobs if one.id == asked.job_id), None) if work else None
+            if work is None or job is None or job.state not in ASKED or job.remote != remote:
                 polls.drop(remote)
             else:
-                self._on_word(polls, remote, work, told)
+                self._on_word(polls, remote, work, job, told.statuses)
+        polls.answered(self.books.clock.monotonic())
 
-    def _on_word(self, polls: Polls, remote: str, work: Work, told: Told) -> None:
-        asked, now = polls.jobs[remote], self.books.clock.monotonic()
-        status = told.statuses.get(remote)
-        seen = status is not None and status.phase is not Phase.UNSEEN
-        quiet = polls.heard(remote, status, now, seen=seen)
-        job = next(job for job in work.jobs if job.id == asked.job_id)
-        if job.state not in (JobState.SUBMITTED, JobState.RUNNING):
-            return
+    def _on_word(
+        self, polls: Polls, remote: str, work: Work, job: JobRecord, said: dict[str, JobStatus]
+    ) -> None:
+        status = said.get(remote)
+        if job.key != remote and not seen(status):
+            other = said.get(job.key)
+            if other is not None and seen(other):
+                work, job, remote, status = self._follow(work, job, other)
+            else:
+                status = status or other  # one of the two ids may yet be heard of
+        now = self.books.clock.monotonic()
+        was_seen = polls.jobs[remote].seen
+        if status is None or status.phase is not Phase.SILENT:
+            quiet = polls.heard(remote, status, now, seen=seen(status))
+        else:
+            quiet = polls.heard(remote, polls.jobs[remote].last, now, seen=False)
+        self.books.take(self._judged(work, job, status, (quiet, was_seen)))
+
+    def _follow(
+        self, work: Work, job: JobRecord, status: JobStatus
+    ) -> tuple[Work, JobRecord, str, JobStatus]:
+        """The scheduler follows our key, whatever its reply said."""
+        step = outcomes.followed(work, job, job.key, self.books.clock.now())
+        polls = self.books.polls[job.scheduler]
+        polls.jobs[job.key] = polls.jobs.pop(job.remote)
+        self.books.take(step)
+        return step.work, step.job(job.id), job.key, status
+
+    def _judged(
+        self, work: Work, job: JobRecord, status: JobStatus | None, past: tuple[float, bool]
+    ) -> Step:
+        """What a word on a job, or the long lack of one, means."""
+        quiet, was_seen = past
         context = self.books.context(work)
+        if status is not None and status.phase is Phase.REVOKED and quiet < pacing.REVOKED_HOLD:
+            return Step(work)  # it may yet run
         step = outcomes.told(work, job, status, context)
-        if not step.changes and pacing.stalled(quiet=quiet, seen=asked.seen):
-            step = outcomes.stalled(work, job, quiet, context)
-        if not step.changes and status is not None:
+        if step.changes:
+            return step
+        is_seen = seen(status) or (status is not None and status.phase is Phase.SILENT)
+        limit = spec_of(context.rule, job).time_limit
+        verdict = pacing.silence(quiet, was_seen=was_seen, is_seen=is_seen, time_limit=limit)
+        if verdict is pacing.Quiet.LOST:
+            return outcomes.vanished(work, job, context)
+        if verdict is pacing.Quiet.STALLED:
+            return outcomes.stalled(work, job, quiet, context)
+        if quiet >= pacing.WARN_QUIET and not job.error:
+            return outcomes.quiet_for(work, job, quiet, context)
+        if status is not None and status.phase is Phase.RUNNING:
             shown = replace(job, progress=status.progress, step=status.step)
             jobs = tuple(shown if one.id == job.id else one for one in work.jobs)
             step.work = Work(work.file, jobs)  # shown to people, not worth a commit
-        self.books.take(step)
+        return step
 
     def _on_silent(self, silent: Silent) -> None:
         polls = self.books.polls[silent.scheduler]
         polls.busy = False
         self._scheduler_failed(polls, silent.error)
-        retry = self.books.clock.monotonic() + 1.0
-        polls.next_due = polls.breaker.until if polls.breaker.open else retry
 
     def _on_hint(self, hint: Hint) -> None:
         self.books.polls[hint.scheduler].hint(hint.remote, self.books.clock.monotonic())
 
     # ------------------------------------------------------------ what others ask
-    def idle(self) -> bool:
-        """Whether nothing is left that this run could bring to an end by itself."""
+    def idle(self, without: Collection[str] = ()) -> bool:
+        """Whether nothing is left that this run could bring to an end by itself; what waits for
+        the schedulers named in ``without`` is not counted."""
         books = self.books
-        if books.changes or books.effects or books.performing or not self.inbox.empty():
+        if books.changes or books.effects or not self.inbox.empty():
+            return False
+        if books.performing and not without:
             return False
         works = books.active.works.values()
-        if any(not (blocked(work) or self._starts.bound(work)) for work in works):
+        if any(not (blocked(work, without) or self._starts.bound(work)) for work in works):
             return False
         return not any(self._starts.allowed(lane) for lane in books.lanes.waiting())
 
-    def unreachable(self) -> dict[str, tuple[float, str]]:
-        """Schedulers whose breaker is open: since how many seconds, and why."""
+    def unreachable(self, *, needed: bool = False) -> dict[str, tuple[float, str]]:
+        """Schedulers whose breaker is open: since how many seconds, and why. ``needed``: only
+        those that files wait for."""
         now = self.books.clock.monotonic()
         return {
             name: (now - polls.breaker.since, polls.breaker.reason)
             for name, polls in self.books.polls.items()
-            if polls.breaker.open
+            if polls.breaker.open and (not needed or self._needed(name))
         }
 
+    def _needed(self, scheduler: str) -> bool:
+        books = self.books
+        if any(waits_for(work, (scheduler,)) for work in books.active.works.values()):
+            return True
+        rules = (books.rule(lane.folder, lane.rule) for lane in books.lanes.waiting())
+        return any(spec.scheduler == scheduler for rule in rules if rule for spec in rule.jobs)
 
-def blocked(work: Work) -> bool:
-    """Whether a file waits for somebody to mend something, after some tries."""
-    return work.file.attempt >= OUTPUT_TROUBLE
+
+def seen(status: JobStatus | None) -> bool:
+    """Whether a scheduler's word proves that it has the job."""
+    return status is not None and status.phase not in (Phase.UNSEEN, Phase.SILENT)
+
+
+def blocked(work: Work, without: Collection[str] = ()) -> bool:
+    """Whether a file waits for somebody to mend something, after some tries, or for one of these
+    schedulers."""
+    return work.file.attempt >= OUTPUT_TROUBLE or waits_for(work, without)
+
+
+def waits_for(work: Work, schedulers: Collection[str]) -> bool:
+    """Whether a job of this file cannot go on without one of these schedulers."""
+    if work.file.state not in UNFINISHED:
+        return False
+    open_jobs = (job for job in work.jobs if job.state is not JobState.STAGED)
+    return any(job.scheduler in schedulers for job in open_jobs)

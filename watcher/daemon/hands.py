@@ -1,7 +1,8 @@
 """The thread pools that perform effects and ask schedulers, and post what came of it.
 
-Imports ``core`` and ``effects``. Invariant: whatever happens in a pool, exactly one message comes
-back for each effect or poll, so that the engine never waits for nothing.
+Imports ``core`` and ``effects``. Invariants: whatever happens in a pool, exactly one message comes
+back for each effect or poll, so that the engine never waits for nothing; each scheduler has threads
+of its own, so that one that hangs holds up nobody else.
 """
 
 from __future__ import annotations
@@ -15,9 +16,24 @@ from watcher.core.effects import Clean, Effect, Fetch, Outcome, Result, Silent, 
 from watcher.daemon.effects import World, perform
 from watcher.errors import SchedulerError, Unreachable, WatcherError
 
-SENDING = 8  # threads that talk to schedulers
+SENDING = 8  # threads that send jobs to one scheduler
+FETCHING = 4  # threads that bring outputs from one scheduler
 WRITING = 4  # threads that copy and publish
-SWEEPING = 1  # threads that clean up
+
+
+class Pools:
+    """The threads that talk to one scheduler; each starts with the first that needs it."""
+
+    def __init__(self, name: str) -> None:
+        self.sending = ThreadPoolExecutor(SENDING, f"watcher-send-{name}")
+        self.fetching = ThreadPoolExecutor(FETCHING, f"watcher-fetch-{name}")
+        self.sweeping = ThreadPoolExecutor(1, f"watcher-sweep-{name}")
+        self.polling = ThreadPoolExecutor(1, f"watcher-poll-{name}")
+
+    def close(self) -> None:
+        """End the threads; what is under way is finished."""
+        for pool in (self.sending, self.fetching, self.sweeping, self.polling):
+            pool.shutdown(wait=True)
 
 
 class Hands:
@@ -29,19 +45,23 @@ class Hands:
         self._world = world
         self._post = post
         self._log = log
-        self._sending = ThreadPoolExecutor(SENDING, "watcher-send")
+        self._pools = {name: Pools(name) for name in world.backends}
         self._writing = ThreadPoolExecutor(WRITING, "watcher-write")
-        self._sweeping = ThreadPoolExecutor(SWEEPING, "watcher-sweep")
-        self._polling = ThreadPoolExecutor(max(1, len(world.backends)), "watcher-poll")
+        self._sweeping = ThreadPoolExecutor(1, "watcher-sweep")
 
     def perform(self, effect: Effect) -> None:
         """Do an effect in the pool of its kind."""
-        pool = self._writing
-        if isinstance(effect, Submit | Fetch):
-            pool = self._sending
-        elif isinstance(effect, Clean):
-            pool = self._sweeping
-        pool.submit(self._perform, effect)
+        self._pool(effect).submit(self._perform, effect)
+
+    def _pool(self, effect: Effect) -> ThreadPoolExecutor:
+        if isinstance(effect, Submit):
+            return self._pools[effect.job.scheduler].sending
+        if isinstance(effect, Fetch):
+            return self._pools[effect.job.scheduler].fetching
+        if isinstance(effect, Clean):
+            names = [job.scheduler for job in effect.jobs if job.scheduler in self._pools]
+            return self._pools[names[0]].sweeping if names else self._sweeping
+        return self._writing
 
     def _perform(self, effect: Effect) -> None:
         self._post(Outcome(effect, self._safely(effect)))
@@ -54,8 +74,8 @@ class Hands:
             return Wrong(WatcherError(f"internal error: {type(fault).__name__}: {fault}"))
 
     def poll(self, scheduler: str, remotes: tuple[str, ...]) -> None:
-        """Ask a scheduler for its word on jobs."""
-        self._polling.submit(self._poll, scheduler, remotes)
+        """Ask a scheduler for its word on jobs; of none, whether it does its part."""
+        self._pools[scheduler].polling.submit(self._poll, scheduler, remotes)
 
     def _poll(self, scheduler: str, remotes: tuple[str, ...]) -> None:
         try:
@@ -70,5 +90,7 @@ class Hands:
 
     def close(self) -> None:
         """End the threads; what is under way is finished."""
-        for pool in (self._sending, self._writing, self._polling, self._sweeping):
+        for pool in (self._writing, self._sweeping):
             pool.shutdown(wait=True)
+        for pools in self._pools.values():
+            pools.close()

@@ -1,7 +1,7 @@
-"""Which jobs to ask a scheduler for, and when; its circuit breaker.
+"""Which jobs to ask a scheduler for, and when; its circuit breaker and what waits behind it.
 
-Imports ``core`` only. Invariant: at most one poll of a scheduler is under way, and a scheduler
-that does not answer is left alone for a growing while.
+Imports ``core`` only. Invariant: at most one poll of a scheduler is under way, polls keep their
+distance, and a scheduler that does not answer is only probed, after a growing while.
 """
 
 from __future__ import annotations
@@ -9,13 +9,21 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from watcher.core import pacing
+from watcher.core.effects import Effect
 from watcher.core.settings import SchedulerSettings
+
+IDLE_PROBE = 30.0  # seconds between probes of a scheduler without jobs, so that health is true
+TOLD_EVERY = 60.0  # seconds between two lines about one scheduler's ups and downs
 
 
 @dataclass(slots=True)
 class Asked:
-    """One submitted job, as the poll loop sees it; times are monotonic."""
+    """One submitted job, as the poll loop sees it; times are monotonic.
 
+    ``key`` is our id for it, which some schedulers follow although they answer with another.
+    """
+
+    key: str
     file_id: int
     job_id: int
     since: float
@@ -32,14 +40,17 @@ class Polls:
     settings: SchedulerSettings
     jobs: dict[str, Asked] = field(default_factory=dict)
     breaker: pacing.Breaker = field(default_factory=pacing.Breaker)
+    parked: list[Effect] = field(default_factory=list)
     busy: bool = False
+    hinted: bool = False
     next_due: float = 0.0
+    told_at: float = -TOLD_EVERY
+    told_down: bool = False
 
-    def add(self, remote: str, file_id: int, job_id: int, now: float, *, at_once: bool) -> None:
+    def add(self, remote: str, asked: Asked) -> None:
         """Ask for this job from now on."""
-        due = now if at_once else now + pacing.poll_after(0.0, self.settings.poll_every)
-        self.jobs[remote] = Asked(file_id, job_id, now, due, now)
-        self.next_due = min(self.next_due, due) if len(self.jobs) > 1 else due
+        self.jobs[remote] = asked
+        self.next_due = min(self.next_due, asked.due)
 
     def drop(self, remote: str) -> None:
         """Ask no more."""
@@ -49,22 +60,60 @@ class Polls:
         """There may be news of this job."""
         if remote in self.jobs:
             self.jobs[remote].due = now
-            self.next_due = now
+            self.next_due, self.hinted = now, True
 
-    def due(self, now: float) -> tuple[str, ...]:
-        """The jobs to ask for now; none while a poll is under way or the breaker is open."""
-        if self.busy or now < self.next_due or not self.jobs or not self.breaker.closed(now):
-            return ()
-        remotes = tuple(remote for remote, job in self.jobs.items() if job.due <= now)
-        self.next_due = min((job.due for job in self.jobs.values() if job.due > now), default=now)
-        return remotes
+    def hurry(self, now: float) -> None:
+        """Probe it soon: something else went wrong there."""
+        self.next_due = min(self.next_due, now)
+
+    def due(self, now: float) -> tuple[str, ...] | None:
+        """The jobs to ask for now, none for a probe; None while it is not time for a poll.
+
+        Jobs that would be due within half a period come along, so that many jobs make few polls.
+        """
+        if self.busy or now < self.next_due or (self.breaker.open and now < self.breaker.until):
+            return None
+        soon = now + self.settings.poll_every / 2
+        self.hinted = False
+        self.next_due = now + IDLE_PROBE
+        return tuple(remote for remote, job in self.jobs.items() if job.due <= soon)
+
+    def ids(self, remotes: tuple[str, ...]) -> tuple[str, ...]:
+        """All ids that these jobs may be known under."""
+        known = [
+            job.key for remote in remotes if (job := self.jobs[remote]).key not in ("", remote)
+        ]
+        return (*remotes, *known)
+
+    def answered(self, now: float) -> None:
+        """A poll is over: the next one comes when a job is due, in a period at the earliest."""
+        self.busy = False
+        first = min((job.due for job in self.jobs.values()), default=now + IDLE_PROBE)
+        self.next_due = first if self.hinted else max(first, now + self.settings.poll_every)
 
     def heard(self, remote: str, word: object, now: float, *, seen: bool) -> float:
         """Note a scheduler's word on a job; returns for how long there has been no news."""
         job = self.jobs[remote]
-        if word != job.last or (seen and not job.seen):
+        if word != job.last:
             job.last, job.news = word, now
         job.seen = job.seen or seen
         job.due = now + pacing.poll_after(now - job.since, self.settings.poll_every)
-        self.next_due = min(self.next_due, job.due)
         return now - job.news
+
+    def failed(self, now: float, reason: str) -> str:
+        """It did not do its part; what to tell people now, if anything."""
+        self.breaker = self.breaker.failed(now, reason, 0.0)
+        self.next_due = self.breaker.until if self.breaker.open else now + 1.0
+        if not self.breaker.open or self.told_down or now - self.told_at < TOLD_EVERY:
+            return ""
+        self.told_down, self.told_at = True, now
+        return reason
+
+    def passed(self, now: float) -> tuple[list[Effect], bool]:
+        """It does its part: what waited for that, and whether people are to be told."""
+        back = self.breaker.open and self.told_down
+        self.breaker = self.breaker.passed()
+        if back:
+            self.told_down, self.told_at = False, now
+        parked, self.parked = self.parked, []
+        return parked, back

@@ -181,6 +181,7 @@ class Service:
             may_need=self._may_need,
             changed=self._changed,
             trouble=self._trouble,
+            back=self._back,
         )
 
     def _perform(self, effect: Effect) -> None:
@@ -217,6 +218,9 @@ class Service:
 
     def _trouble(self, where: str, error: WatcherError) -> None:
         self.log.error("trouble", where=where, reason=str(error))
+
+    def _back(self, where: str) -> None:
+        self.log.info("trouble.over", where=where)
 
     def _sighted(self, sightings: Sequence[Sighting]) -> None:
         for one in sightings:
@@ -285,9 +289,12 @@ class Service:
 
         def over() -> bool:
             nonlocal quiet_since
-            if any(since >= timeout for since, _ in self.engine.unreachable().values()):
-                return True
-            if not (self.intake.idle() and self.engine.idle()):
+            dead = [
+                name
+                for name, (since, _) in self.engine.unreachable(needed=True).items()
+                if since >= timeout
+            ]
+            if not (self.intake.idle() and self.engine.idle(dead)):
                 quiet_since = 0.0
                 return False
             quiet_since = quiet_since or time.monotonic()
@@ -317,7 +324,8 @@ class Service:
     def _ended(self) -> Ended:
         books = self.engine.books
         unreachable = "; ".join(
-            f"scheduler {name}: {reason}" for name, (_, reason) in self.engine.unreachable().items()
+            f"scheduler {name}: {reason}"
+            for name, (_, reason) in self.engine.unreachable(needed=True).items()
         )
         unseen = sum(not root.online or root.trouble != "" for root in self.roots.values())
         left = (

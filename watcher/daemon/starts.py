@@ -73,8 +73,7 @@ class Starts:
             return len(self._books.active.copying) < COPIES
         polls = self._books.polls[spec.scheduler]
         used = self._books.active.counts["scheduler", spec.scheduler]
-        closed = polls.breaker.closed(self._books.clock.monotonic())
-        return closed and used < polls.settings.max_in_flight
+        return not polls.breaker.open and used < polls.settings.max_in_flight
 
     def allowed(self, lane: Lane) -> bool:
         """Whether a waiting file of this lane may begin now."""

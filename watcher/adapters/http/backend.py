@@ -13,24 +13,12 @@ from typing import Any
 
 from watcher import content
 from watcher.adapters.http import download
+from watcher.adapters.http.ask import Asking
 from watcher.adapters.http.client import Client, Submission
-from watcher.adapters.http.wire import Details, Job, State
-from watcher.core.model import Fetched, JobStatus, Phase, Submitted
+from watcher.adapters.http.wire import State
+from watcher.core.model import Fetched, JobStatus, Submitted
 from watcher.core.ports import JobRequest
-from watcher.errors import JobLost, Refused, TooEarly, Unauthorized, Unreachable
-
-MANY = 4  # from so many ids on, one list is cheaper than single questions
-PHASES = {
-    State.SENT: Phase.QUEUED,
-    State.PENDING: Phase.UNSEEN,
-    State.RECEIVED: Phase.QUEUED,
-    State.STARTED: Phase.RUNNING,
-    State.RUNNING: Phase.RUNNING,
-    State.RETRY: Phase.RUNNING,
-    State.SUCCESS: Phase.SUCCEEDED,
-    State.FAILURE: Phase.FAILED,
-    State.REVOKED: Phase.REVOKED,
-}
+from watcher.errors import Garbled, JobLost, Refused, TooEarly
 
 
 class HttpBackend:
@@ -38,9 +26,11 @@ class HttpBackend:
 
     def __init__(self, client: Client) -> None:
         self._client = client
+        self._asking = Asking(client)
+        self._deletes = True  # until it says that it cannot
 
     def submit(self, request: JobRequest) -> Submitted:
-        """Send the job under the caller's key; follow the id of the reply."""
+        """Send the job under the caller's key; the reply's id may be another one."""
         config: dict[str, Any] = {"task_id": request.key}
         if request.entrypoint != "main":
             config["entrypoint"] = request.entrypoint
@@ -59,60 +49,18 @@ class HttpBackend:
             sources=request.sources,
             key=request.key,
         )
-        reply = self._client.submit(wanted)
-        return Submitted(self._followed(request.key, reply.uuid))
-
-    def _followed(self, key: str, uuid: str) -> str:
-        """The real server honours the key but replies with another id, which stays PENDING.
-
-        A server that answers with an id of its own and never shows the key is followed there.
-        """
-        if uuid == key:
-            return key
-        try:
-            return uuid if self._client.status(uuid).state is not State.PENDING else key
-        except Unreachable:
-            return key
+        return Submitted(self._client.submit(wanted).uuid)
 
     def status(self, remotes: Sequence[str]) -> dict[str, JobStatus]:
-        """The word on each id; one list first when there are many."""
-        listed: dict[str, Job] = {}
-        if len(remotes) >= MANY:
-            try:
-                listed = {job.uuid: job for job in self._client.jobs()}
-            except Unauthorized:
-                raise
-            except Unreachable:
-                listed = {}  # one odd record makes the whole list fail: ask singly
-        found: dict[str, JobStatus] = {}
-        for remote in remotes:
-            job = listed.get(remote)
-            if job and not job.state.ended:
-                found[remote] = _plain(job)
-                continue
-            try:
-                found[remote] = self._single(remote)
-            except (JobLost, Refused):
-                continue  # no such job, or no id that this server could have
-        return found
+        """The word on each id; one list for many where that is cheaper."""
+        return self._asking.words(remotes)
 
-    def _single(self, remote: str) -> JobStatus:
-        try:
-            return _full(self._client.details(remote))
-        except Unauthorized:
-            raise
-        except Unreachable:
-            # a result that is not JSON breaks the details for ever, but not the short form
-            job = self._client.status(remote)
-            if not job.state.ended:
-                raise
-            return _plain(job)
-
+    # ---------------------------------------------------------------- outputs
     def fetch(self, remote: str, into: Path) -> tuple[Fetched, ...]:
         """All outputs: file by file, or through the archive when a folder is among them."""
-        job = self._client.status(remote)
-        if job.state is not State.SUCCESS:
-            self._never(remote, into)
+        state = self._client.status(remote).state
+        if state is not State.SUCCESS and not self._survives(remote, state, into):
+            raise TooEarly(f"the job is {state}, not SUCCESS", where=remote)
         names = self._client.outputs(remote)
         for name in names:
             download.inside(into, name)
@@ -121,22 +69,26 @@ class HttpBackend:
         found = (each for each in sorted(into.rglob("*")) if each.is_file())
         return tuple(_fetched(each, into) for each in found)
 
-    def _never(self, remote: str, into: Path) -> None:
-        """The archive tells an unknown job (``JobLost``) from an unfinished one."""
+    def _survives(self, remote: str, state: State, into: Path) -> bool:
+        """A job that is unknown while its outputs are there succeeded before the store was lost.
+
+        The archive tells a job without any folder (``JobLost``) from an unfinished one.
+        """
+        if state is not State.PENDING:
+            return False
         with tempfile.TemporaryDirectory(dir=into) as place:
-            self._client.archive(remote, Path(place) / "a.zip")
-        raise TooEarly("the job has not succeeded", where=remote)
+            try:
+                self._client.archive(remote, Path(place) / "a.zip")
+            except TooEarly:
+                return bool(self._client.outputs(remote))
+        return True
 
     def _files(self, remote: str, names: Sequence[str], into: Path) -> bool:
         """Whether all names were files; those without a suffix come first, they may be folders."""
         for name in sorted(names, key=lambda each: ("." in each, each)):
             try:
                 self._client.download(remote, name, into / name)
-            except Unauthorized:
-                raise
-            except (JobLost, Unreachable) as error:
-                if not isinstance(error, JobLost) and "HTTP 500" not in error.what:
-                    raise
+            except (JobLost, Garbled, Refused):  # how the servers answer for a folder
                 return False
         return True
 
@@ -146,19 +98,26 @@ class HttpBackend:
             self._client.archive(remote, packed)
             download.unpack(packed, into)
 
+    # ---------------------------------------------------------------- the rest
     def forget(self, remote: str) -> None:
         """Remove the job where the server can."""
+        if not self._deletes:
+            return
         try:
             self._client.delete(remote)
-        except (Refused, JobLost):
+        except Refused:
+            self._deletes = False
+        except JobLost:
             return
 
     def cancel(self, remote: str) -> None:
         """Stop the job where the server can; an ended one is left as it is."""
         try:
-            if not self._client.status(remote).state.ended:
+            if self._deletes and not self._client.status(remote).state.ended:
                 self._client.delete(remote)
-        except (Refused, JobLost):
+        except Refused:
+            self._deletes = False
+        except JobLost:
             return
 
     def processes(self) -> tuple[str, ...]:
@@ -170,27 +129,8 @@ class HttpBackend:
 
     def close(self) -> None:
         """Close the connections."""
+        self._asking.close()
         self._client.close()
-
-
-def _plain(job: Job) -> JobStatus:
-    return JobStatus(PHASES[job.state], progress=job.progress, error=job.error or "")
-
-
-def _full(details: Details) -> JobStatus:
-    job, failed = details.job, details.job.state is State.FAILURE
-    running = [step.info for step in details.steps if step.duration is None]
-    trace = job.error or ""
-    said = details.result if isinstance(details.result, str) else ""
-    last = trace.strip().splitlines()[-1] if trace.strip() else "the job failed"
-    return JobStatus(
-        PHASES[job.state],
-        progress=job.progress,
-        step=running[-1] if running else "",
-        error=(said or last) if failed else "",
-        detail=trace if failed else "",
-        result=details.result if job.state is State.SUCCESS else None,
-    )
 
 
 def _fetched(path: Path, into: Path) -> Fetched:

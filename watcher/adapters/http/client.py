@@ -21,7 +21,7 @@ from watcher.adapters.http import download, upload, wire
 from watcher.adapters.http.download import Progress
 from watcher.adapters.http.session import Server, Sessions
 from watcher.core.source import Source
-from watcher.errors import FileGone, Refused, TooEarly, Unreachable
+from watcher.errors import FileGone, Garbled, Refused, TooEarly, Unreachable, Unsent
 
 SECOND_LOOK = 0.5  # seconds after which the server has written a failure's traceback
 BLOCKS = "application/octet-stream"
@@ -68,7 +68,7 @@ class Client:
         """As ``jobs``, each as the server wrote it: one odd record does not hide the others."""
         found = self._get("/jobs").get("jobs")
         if not isinstance(found, list) or not all(isinstance(each, dict) for each in found):
-            raise Unreachable("the answer has no list of jobs", where=self.sessions.url("/jobs"))
+            raise Garbled("the answer has no list of jobs", where=self.sessions.url("/jobs"))
         return tuple(found)
 
     def status(self, uuid: str) -> wire.Job:
@@ -148,12 +148,15 @@ class Client:
             if body:
                 stack.callback(body.close)
                 fields["file"] = (_name(wanted.sources), body, BLOCKS)
+            form = upload.multipart(fields, progress)
             try:
-                reply = self._post(upload.multipart(fields, progress), wanted.key)
+                reply = self._post(form, wanted.key)
             except Unreachable as error:
                 if body and body.failure:
                     raise body.failure from error
-                if "HTTP 500" in error.what:
+                if form.bytes_read < form.len and type(error) is Unreachable:
+                    raise Unsent("the upload was cut", where=error.where) from error
+                if isinstance(error, Garbled):
                     _blame(script, wanted.script)
                 raise
         return wire.job(wire.parsed(reply, self.sessions.url("/jobs")), self.sessions.url("/jobs"))

@@ -6,37 +6,50 @@ Imports errors, requests and urllib3. Invariant: every exception of ``requests``
 
 from __future__ import annotations
 
+import http.client
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 from requests import exceptions as foreign
+from urllib3.exceptions import ConnectTimeoutError, NewConnectionError, ProxySchemeUnsupported
 from urllib3.exceptions import HTTPError as PoolError
 
 from watcher.errors import (
+    Garbled,
     JobLost,
     Refused,
     SchedulerError,
     TooEarly,
     Unauthorized,
     Unreachable,
+    Unserved,
 )
 
+KINDS: dict[int, type[SchedulerError]] = {
+    404: JobLost,
+    408: Unreachable,  # as 502 and 504: nobody knows what became of the request
+    425: TooEarly,
+    429: Unserved,
+    502: Unreachable,
+    503: Unserved,
+    504: Unreachable,
+}
 EXPLANATION = 500  # characters of a server's text that are shown
 
 MAP: dict[type[Exception], tuple[type[SchedulerError], str]] = {
-    foreign.ConnectTimeout: (Unreachable, "does not accept the connection in time"),
+    foreign.ConnectTimeout: (Unserved, "does not accept the connection in time"),
     foreign.ReadTimeout: (Unreachable, "does not answer in time"),
     foreign.Timeout: (Unreachable, "does not answer in time"),
     foreign.SSLError: (Unreachable, "its certificate is not accepted"),
     foreign.ProxyError: (Unreachable, "the proxy does not pass the request on"),
     foreign.ConnectionError: (Unreachable, "cannot be reached"),
     foreign.ChunkedEncodingError: (Unreachable, "the answer was cut short"),
-    foreign.ContentDecodingError: (Unreachable, "the answer cannot be decoded"),
+    foreign.ContentDecodingError: (Garbled, "the answer cannot be decoded"),
     foreign.TooManyRedirects: (Unreachable, "redirects without end"),
     foreign.RetryError: (Unreachable, "does not answer"),
     foreign.InvalidJSONError: (Refused, "the request cannot be written as JSON"),
-    foreign.JSONDecodeError: (Unreachable, "the answer is not JSON"),
+    foreign.JSONDecodeError: (Garbled, "the answer is not JSON"),
     foreign.HTTPError: (Unreachable, "answered with an error"),
     foreign.URLRequired: (Refused, "no address"),
     foreign.MissingSchema: (Refused, "the address lacks http:// or https://"),
@@ -47,15 +60,34 @@ MAP: dict[type[Exception], tuple[type[SchedulerError], str]] = {
     foreign.StreamConsumedError: (Unreachable, "the answer was read already"),
     foreign.UnrewindableBodyError: (Unreachable, "the upload cannot be sent twice"),
     foreign.RequestException: (Unreachable, "the request failed"),
+    ProxySchemeUnsupported: (Refused, "the proxy's address cannot be used"),
     PoolError: (Unreachable, "the connection broke"),
+    UnicodeError: (Refused, "the address or the token cannot be sent"),
+    http.client.HTTPException: (Garbled, "the answer is not HTTP"),
+    OSError: (Unreachable, "the connection broke"),
 }
+FOREIGN = tuple(MAP)
 
 
 def mapped(error: Exception, where: str) -> SchedulerError:
     """Our error for a foreign one: that of its nearest class; its own words may hold secrets."""
-    kinds = [kind for kind in type(error).__mro__ if kind in MAP]
-    ours, text = MAP[kinds[0]] if kinds else (Unreachable, "the connection broke")
+    ours, text = next(MAP[kind] for kind in type(error).__mro__ if kind in MAP)
+    if ours is Unreachable and _unconnected(error):
+        ours = Unserved
     return ours(text, where=where)
+
+
+def _unconnected(error: BaseException | None) -> bool:
+    """Whether no connection was made: the reason lies in the arguments, layers deep."""
+    for _ in range(5):
+        if isinstance(error, NewConnectionError | ConnectTimeoutError):
+            return True
+        args = getattr(error, "args", ())
+        inner = getattr(error, "reason", None) or (args[0] if args else None)
+        if not isinstance(inner, BaseException):
+            return False
+        error = inner
+    return False
 
 
 @contextmanager
@@ -63,7 +95,7 @@ def translated(where: str) -> Iterator[None]:
     """Let no exception of requests or urllib3 out of the block."""
     try:
         yield
-    except (foreign.RequestException, PoolError) as error:
+    except FOREIGN as error:
         raise mapped(error, where) from error
 
 
@@ -87,18 +119,16 @@ def _short(text: str) -> str:
     return line if len(line) <= EXPLANATION else line[: EXPLANATION - 3] + "..."
 
 
-def replied(status: int, body: bytes, where: str) -> SchedulerError:
-    """Our error for an error reply: 401/403, 404, 425, what will never pass, or try later."""
+def replied(status: int, body: bytes, where: str, moved: str = "") -> SchedulerError:
+    """Our error for an error reply; ``moved`` is where a redirect points to."""
     text, own = explained(body)
     said = f"HTTP {status}: {text}" if text else f"HTTP {status}"
     if status in {401, 403}:
         return Unauthorized(said, where=where, fix="check the token")
-    if 300 <= status < 400:  # noqa: PLR2004 - the class of redirects
-        return Unreachable(said, where=where, fix="redirects are not followed: check the address")
-    if status == 425:  # noqa: PLR2004 - Too Early
-        return TooEarly(said, where=where)
-    if status == 404:  # noqa: PLR2004 - only the API's own 404 speaks of a job
-        return (JobLost if own else Unreachable)(said, where=where)
-    if 400 <= status < 500 and status not in {408, 429}:  # noqa: PLR2004 - the client's errors
-        return Refused(said, where=where)
-    return Unreachable(said, where=where)
+    if moved:
+        fix = "redirects are not followed: check the address"
+        return Garbled(f"{said}, moved to {_short(moved)}", where=where, fix=fix)
+    kind = KINDS.get(status, Refused if 400 <= status < 500 else Garbled)  # noqa: PLR2004 - 4xx
+    if status == 404 and not own:  # noqa: PLR2004 - only the API's own 404 speaks of a job
+        kind = Garbled
+    return kind(said, where=where)

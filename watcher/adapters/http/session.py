@@ -97,7 +97,8 @@ class Sessions:
             )
         try:
             if response.status_code not in good:
-                raise replied(response.status_code, self._body(response, where), where)
+                moved = response.headers.get("location", "") if response.is_redirect else ""
+                raise replied(response.status_code, self._body(response, where), where, moved)
             with translated(where):
                 yield response
         finally:

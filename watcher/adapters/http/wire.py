@@ -1,7 +1,8 @@
 """The replies of the scheduler as types, parsed defensively.
 
 Imports errors and the standard library. Invariant: whatever the server sends becomes a value of
-these types or ``Unreachable``; unknown fields are ignored and wrong ones never crash.
+these types or an ``Unreachable`` (mostly ``Garbled``); unknown fields are ignored and wrong ones
+never crash.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
-from watcher.errors import StateUnknown, Unreachable
+from watcher.errors import Garbled, StateUnknown
 
 
 class State(StrEnum):
@@ -66,25 +67,25 @@ class Details:
 
 
 def parsed(body: bytes, where: str) -> dict[str, Any]:
-    """A JSON object, or ``Unreachable``: somebody else than the scheduler answers there."""
+    """A JSON object, or ``Garbled``: somebody else than the scheduler answers there."""
     try:
         value = json.loads(body)
     except (ValueError, RecursionError) as error:
-        raise Unreachable("the answer is not JSON", where=where) from error
+        raise Garbled("the answer is not JSON", where=where) from error
     if not isinstance(value, dict):
-        raise Unreachable("the answer is not a JSON object", where=where)
+        raise Garbled("the answer is not a JSON object", where=where)
     return value
 
 
 def job(value: Any, where: str) -> Job:
     """A job's short form; state UNKNOWN means that the server lost its own store."""
     if not isinstance(value, dict) or not isinstance(value.get("uuid"), str):
-        raise Unreachable("the answer is not a job", where=where)
+        raise Garbled("the answer is not a job", where=where)
     word = value.get("status")
     if word not in set(State):
-        reason = value.get("error")
-        said = f": {reason}" if isinstance(reason, str) else ""
-        raise StateUnknown(f"the job's state is {str(word)[:40]!r}{said}", where=where)
+        if word == "UNKNOWN":
+            raise StateUnknown("the scheduler cannot reach its own store", where=where)
+        raise Garbled(f"the job's state is {str(word)[:40]!r}", where=where)
     return Job(
         uuid=value["uuid"],
         state=State(word),
@@ -114,7 +115,7 @@ def names(value: dict[str, Any], key: str, where: str) -> tuple[str, ...]:
     """A list of names under a key."""
     found = value.get(key)
     if not isinstance(found, list) or not all(isinstance(each, str) for each in found):
-        raise Unreachable(f"the answer has no list of {key}", where=where)
+        raise Garbled(f"the answer has no list of {key}", where=where)
     return tuple(found)
 
 
