@@ -25,6 +25,7 @@ from watcher.adapters.files.rename import (
     rename_new,
     sync_folder,
 )
+from watcher.core.model import Fingerprint
 from watcher.core.ports import Placement
 from watcher.errors import Denied, FileChanged, TargetExists
 
@@ -116,10 +117,10 @@ def test_a_source_is_unlinked_only_after_its_copy_is_durable(tmp_path, other_dis
     """
     calls = traced(SETUP + script, tmp_path, other_disk)
     kinds = [call for call, _ in calls]
-    # the copy, its name, the archive's folder; then the source and its folder
-    assert kinds == ["fsync", "rename", "fsync", "unlink", "fsync"]
+    # the copy, its name, the archive's folder; then the source, aside and away, and its folder
+    assert kinds == ["fsync", "rename", "fsync", "rename", "unlink", "fsync"]
     assert ".watcher-" in calls[0][1]
-    assert "</in>" in calls[3][1]
+    assert "</in>" in calls[4][1]
     assert (other_disk / "a").read_bytes() == b"1"
 
 
@@ -256,7 +257,7 @@ def test_a_source_rewritten_while_it_is_copied_away_stays(files, roots, other_di
     expect = files.look(root, "a").fingerprint
 
     def rewritten(source, name, target, new):
-        if not name.startswith("."):
+        if source != target:
             raise OSError(errno.EXDEV, "x")
         KERNEL(source, name, target, new)
         (root / "a").write_bytes(b"more than before")
@@ -452,3 +453,51 @@ def test_a_full_disk_is_told_and_leaves_nothing_behind(tmp_path):
         f"receipt: {fix}",
         "True",
     ], done.stderr
+
+
+# ---------------------------------------------------------------- a name taken in the last moment
+def names_in(folder):
+    return [path.name for path in folder.iterdir()]
+
+
+def swapping(path, body):
+    """A kernel's rename before which somebody replaces ``path``, once."""
+    mover, left = kernel_rename(), [body]
+
+    def rename(*where):
+        if left:
+            fresh = path.with_name("fresh")
+            fresh.write_bytes(left.pop())
+            fresh.replace(path)
+        mover(*where)
+
+    return rename
+
+
+def test_what_takes_a_name_between_the_check_and_the_end_is_not_deleted(tmp_path):
+    path = tmp_path / "a"
+    path.write_bytes(b"old")
+    found = Fingerprint(3, path.stat().st_mtime_ns)
+    with pytest.raises(FileChanged):
+        Archivist(swapping(path, b"newer")).remove(tmp_path, "a", found)
+    assert path.read_bytes() == b"newer"
+    assert names_in(tmp_path) == ["a"]
+
+
+@pytest.mark.parametrize("newest", [None, b"newest"])
+def test_a_removal_that_died_is_finished_without_harm(tmp_path, newest):
+    path = tmp_path / "a"
+    path.write_bytes(b"old")
+    found = Fingerprint(3, path.stat().st_mtime_ns)
+    hidden = tmp_path / (part_name("a").removesuffix(".part") + ".gone")
+    path.rename(hidden)
+    LocalFiles().remove(tmp_path, "a", found)
+    assert names_in(tmp_path) == []
+    # it died after it had moved another file than the one that was meant
+    hidden.write_bytes(b"newer")
+    if newest is not None:
+        path.write_bytes(newest)
+    with pytest.raises(FileChanged):
+        LocalFiles().remove(tmp_path, "a", found)
+    assert path.read_bytes() == (newest or b"newer")
+    assert names_in(tmp_path) == ["a"]

@@ -98,7 +98,7 @@ class LocalFiles:
 
     def remove(self, root: Path, path: str, expect: Fingerprint) -> None:
         """See ``Files``."""
-        dispose.remove(root, path, expect)
+        self._archivist.remove(root, path, expect)
 
     def write(self, root: Path, target: str, content: bytes, *, replace: bool = True) -> None:
         """See ``Files``."""

@@ -10,6 +10,7 @@ from __future__ import annotations
 import errno
 import os
 import stat
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -29,6 +30,7 @@ from watcher.adapters.files.rename import (
     Rename,
     clear,
     copy_beside,
+    part_name,
     rename_new,
     sync_folder,
 )
@@ -52,20 +54,6 @@ class _Spot:
 
     def facts(self) -> os.stat_result | None:
         return facts_at(self.folder, self.name)
-
-
-def remove(root: Path, path: str, expect: Fingerprint) -> None:
-    """See ``Files.remove``."""
-    *names, name = split(path)
-    try:
-        folder = open_folder(root, names)
-    except FileGone:
-        return
-    with Held(folder), Told(path):
-        spot = _Spot(folder, name, path)
-        if _verified(spot, expect) is not None:
-            clear(folder, name)
-        sync_folder(folder)
 
 
 def _verified(spot: _Spot, expect: Fingerprint) -> os.stat_result | None:
@@ -112,6 +100,48 @@ class Archivist:
                 self._away(source, found, into, target)
             sync_folder(folder)
 
+    def remove(self, root: Path, path: str, expect: Fingerprint) -> None:
+        """See ``Files.remove``."""
+        *names, name = split(path)
+        try:
+            folder = open_folder(root, names)
+        except FileGone:
+            return
+        with Held(folder), Told(path):
+            spot = _Spot(folder, name, path)
+            self._finish(spot, expect)
+            found = _verified(spot, expect)
+            if found is not None:
+                self._drop(spot, found)
+            sync_folder(folder)
+
+    def _drop(self, source: _Spot, found: os.stat_result) -> None:
+        """Unlink this very file, and never one that takes its name at the same moment: it goes
+        under a hidden name first, is looked at there, and comes back if it is another."""
+        aside = _aside(source)
+        try:
+            rename_new(self._rename, source.place, aside.place)
+        except FileNotFoundError:
+            return
+        moved = aside.facts()
+        if moved is None or not _is_same(moved, found):
+            self._put_back(source, aside)
+            raise _changed(source.path)
+        clear(*aside.place)
+
+    def _put_back(self, source: _Spot, aside: _Spot) -> None:
+        with suppress(FileExistsError):  # then a still newer version stands there already
+            rename_new(self._rename, aside.place, source.place)
+        clear(*aside.place)
+
+    def _finish(self, source: _Spot, expect: Fingerprint) -> None:
+        """What a ``_drop`` that died has left under the hidden name: unlinked, or put back."""
+        aside = _aside(source)
+        left = aside.facts()
+        if left is not None and _print(left) != expect:
+            self._put_back(source, aside)
+        clear(*aside.place)
+
     def _away(self, source: _Spot, found: os.stat_result, into: Path, target: str) -> None:
         *names, name = split(target)
         with Folders(into) as folders, Told(target):
@@ -125,7 +155,7 @@ class Archivist:
                 raise taken(target)
         # only now is the target's name durable
         if carried:
-            _drop(source, found)
+            self._drop(source, found)
 
     def _move(self, source: _Spot, found: os.stat_result, goal: _Spot) -> bool:
         """Give the source its new name. True: it was copied, and the source is still there."""
@@ -179,14 +209,10 @@ def _pair(found: os.stat_result) -> tuple[int, int]:
     return found.st_size, found.st_mtime_ns
 
 
-def _drop(source: _Spot, found: os.stat_result) -> None:
-    """Unlink the source whose content is safe elsewhere, unless a newer one took its name."""
-    now = source.facts()
-    if now is None:
-        return
-    if not _is_same(now, found):
-        raise _changed(source.path)
-    clear(source.folder, source.name)
+def _aside(source: _Spot) -> _Spot:
+    """The hidden name under which a file waits for its end."""
+    name = part_name(source.name).removesuffix(".part") + ".gone"
+    return _Spot(source.folder, name, source.path)
 
 
 def _same_content(source: _Spot, found: os.stat_result, goal: _Spot, there: os.stat_result) -> bool:
