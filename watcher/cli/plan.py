@@ -165,7 +165,7 @@ def _job(folder: Folder, rule: Rule, spec: JobSpec, file: FileRecord) -> Row:
     params = effective(rule, spec, file)
     return {
         "label": spec.label,
-        "process": spec.process or str(spec.script),
+        "process": spec.runs,
         "params": params,
         "scheduler": spec.scheduler,
         "deliver": _example(folder, rule, spec, params, file),

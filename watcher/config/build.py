@@ -36,6 +36,8 @@ from watcher.core.settings import (
     When,
 )
 
+LOCAL = "this-machine"  # runs programs where every configured scheduler is a remote one
+
 
 def settings(check: Checking, source: Path) -> Settings:
     """The whole configuration; faults found on the way (token files) go to the check."""
@@ -45,12 +47,21 @@ def settings(check: Checking, source: Path) -> Settings:
         state=check.located(keys.state),
         ledger=keys.ledger,
         keep_history=keys.keep_history,
-        schedulers={name: _scheduler(check, name, at, of) for name, at, of in check.schedulers()},
+        schedulers=_schedulers(check),
         http=_http(check, keys.http) if keys.http else None,
         log_level=keys.log.level,
         log_format=keys.log.format,
         folders=tuple(_folder(check, folder) for folder in keys.folders),
     )
+
+
+def _schedulers(check: Checking) -> dict[str, SchedulerSettings]:
+    """The configured ones, and an embedded one where programs run and none is there."""
+    made = {name: _scheduler(check, name, at, of) for name, at, of in check.schedulers()}
+    programs = any(job.command for _, rule in check.rules() for _, job in jobs_of(rule))
+    if programs and local_name(check, "") == LOCAL:
+        made[LOCAL] = SchedulerSettings(name=LOCAL)
+    return made
 
 
 def _scheduler(check: Checking, name: str, path: Steps, keys: SchedulerKeys) -> SchedulerSettings:
@@ -176,15 +187,32 @@ def _match(keys: MatchKeys) -> Match:
     )
 
 
+def _command(check: Checking, job: JobKeys) -> tuple[str, ...]:
+    """A command; a program with a `/` is a path relative to the file."""
+    words = tuple(job.command or ())
+    return (str(check.located(words[0])), *words[1:]) if words and "/" in words[0] else words
+
+
+def local_name(check: Checking, wanted: str) -> str:
+    """The embedded scheduler that runs a program: the one asked for, any that there is, or one of
+    its own."""
+    embedded = [name for name, _, keys in check.schedulers() if keys.url == "embedded"]
+    if wanted in embedded:
+        return wanted
+    return embedded[0] if embedded else LOCAL
+
+
 def _job(check: Checking, job: JobKeys, rule: RuleKeys, name: str) -> JobSpec:
     """One job; scheduler, queue and time limit of the rule serve where it has none."""
+    named = job.scheduler or rule.scheduler or "default"
     return JobSpec(
         label=name,
         process=job.process or "",
         script=check.located(job.script) if job.script else None,
+        command=_command(check, job),
         entrypoint=job.entrypoint or "main",
         params=dict(job.params or {}),
-        scheduler=job.scheduler or rule.scheduler or "default",
+        scheduler=local_name(check, named) if job.command else named,
         queue=job.queue or rule.queue or "",
         time_limit=rule.time_limit if job.time_limit is None else job.time_limit,
     )

@@ -71,8 +71,8 @@ def jobs_of(rule: RuleKeys) -> list[tuple[Steps, JobKeys]]:
 
 
 def label(job: JobKeys) -> str:
-    """What a job is called after: its process, or the stem of its script."""
-    return job.process or Path(job.script or "").stem
+    """What a job is called after: its process, or the stem of its script or program."""
+    return job.process or Path(job.script or next(iter(job.command or ()), "")).stem
 
 
 def general(check: Checking) -> None:

@@ -42,6 +42,9 @@ def _templates(check: Checking, path: Steps, rule: RuleKeys) -> None:
     for below, job in jobs_of(rule):
         for problem in params.problems(job.params or {}, known):
             check.say((*path, *below, "params"), f"params: {problem}")
+        wider = known | params.OF_COMMANDS | (job.params or {}).keys()
+        for problem in params.problems(job.command or [], wider):
+            check.say((*path, *below, "command"), f"command: {problem}")
 
 
 def _groups(match: MatchKeys) -> set[str]:

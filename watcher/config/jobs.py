@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import ast
 import difflib
+import shutil
 from pathlib import Path
 
 from watcher.config.checks import NAME, Checking, jobs_of, label
@@ -17,13 +18,15 @@ from watcher.core.settings import PASS
 
 def check_jobs(check: Checking, path: Steps, rule: RuleKeys) -> None:
     """What a rule runs: one of process, script and jobs, each whole."""
-    given = [key for key in ("process", "script", "jobs") if getattr(rule, key) is not None]
+    given = [
+        key for key in ("process", "script", "command", "jobs") if getattr(rule, key) is not None
+    ]
     if len(given) > 1:
         check.say((*path, given[-1]), f"{' and '.join(given)} exclude each other")
         return
     if not given:
         if check.whole(path):
-            check.say(path, "the rule needs one of process, script or jobs")
+            check.say(path, "the rule needs one of process, script, command or jobs")
         return
     for key in ("params", "entrypoint"):
         if rule.jobs is not None and getattr(rule, key) is not None:
@@ -35,12 +38,15 @@ def check_jobs(check: Checking, path: Steps, rule: RuleKeys) -> None:
 
 
 def _job(check: Checking, path: Steps, job: JobKeys, rule: RuleKeys) -> None:
-    if (job.process is None) == (job.script is None):
+    given = [key for key in ("process", "script", "command") if getattr(job, key) is not None]
+    if len(given) != 1:
         if check.whole(path):
-            check.say(path, "a job needs either process or script")
+            check.say(path, "a job needs one of process, script and command")
         return
     scheduler = _scheduler_of(check, path, job, rule)
-    if job.script is not None:
+    if job.command is not None:
+        _program(check, (*path, "command"), job.command[0])
+    elif job.script is not None:
         fault = script_fault(check.located(job.script), job.entrypoint or "main")
         if fault:
             check.say((*path, "script"), f"script: {fault}")
@@ -48,6 +54,16 @@ def _job(check: Checking, path: Steps, job: JobKeys, rule: RuleKeys) -> None:
         _process(check, path, str(job.process), scheduler)
     if not NAME.fullmatch(label(job)):
         check.say(path, f"{label(job)!r} cannot be a name in paths")
+
+
+def _program(check: Checking, path: Steps, name: str) -> None:
+    """A program may come later, or be there for the daemon alone: its lack is a warning."""
+    where = str(check.located(name)) if "/" in name else name
+    if "{" in name:
+        check.say(path, f"command: the program itself must be spelled out, not {name!r}")
+    elif shutil.which(where) is None:
+        what = f"{where} is no program that can be run" if "/" in name else f"no {name!r} in PATH"
+        check.warn(path, f"command: {what}; its jobs will fail")
 
 
 def _scheduler_of(

@@ -82,6 +82,12 @@ def _match(value: object) -> object:
     return {"glob": value}
 
 
+def _words(value: object) -> object:
+    if not isinstance(value, list) or not value:
+        raise ValueError("must be a list: the program and each of its arguments")
+    return [str(one) if type(one) in (int, float) else one for one in value]
+
+
 def _when(value: object) -> object:
     return value if isinstance(value, dict) else {"hours": value}
 
@@ -116,6 +122,11 @@ Workers = Annotated[
     WithJsonSchema({"anyOf": [{"const": "auto"}, {"type": "integer", "minimum": 1}]}),
 ]
 _TEXTS = {"anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}]}
+Words = Annotated[
+    list[Text],
+    BeforeValidator(_words),
+    WithJsonSchema({"type": "array", "minItems": 1, "items": {"type": ["string", "number"]}}),
+]
 Texts = Annotated[list[Text], BeforeValidator(_many), WithJsonSchema(_TEXTS)]
 
 
@@ -186,6 +197,11 @@ class JobKeys(_Keys):
         None, "a process of the scheduler; `pass` delivers the file unchanged", "convert_file"
     )
     script: Text | None = told(None, "a process script of your own", "./my_process.py")
+    command: Words | None = told(
+        None,
+        "a program of this machine, without a shell",
+        '[ffmpeg, -i, "{input}", "{outputs}/x.mp4"]',
+    )
     entrypoint: Text | None = told(None, "the function to call (main)", "main")
     params: dict[str, Any] | None = told(None, "handed to the process", "{extension: glb}")
     scheduler: Text | None = told(None, "the name of a scheduler (default)", "default")
@@ -308,5 +324,5 @@ class FileKeys(_Keys):
 
 # known words of later versions, refused by name so that nobody waits for their effect
 LATER = frozenset(
-    "notify command bundle root_file done_file allow then status_file".split()  # noqa: SIM905  (reads better)
+    "notify bundle root_file done_file allow then status_file".split()  # noqa: SIM905  (reads better)
 )

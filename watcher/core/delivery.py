@@ -123,7 +123,7 @@ def receipts_of(
                     "accepted": stamp(file.accepted_at),
                 },
                 "rule": rule.name,
-                "process": spec.process or f"script: {spec.script.name if spec.script else ''}",
+                "process": spec.runs,
                 "params": effective(rule, spec, file),
                 "job": {
                     "label": job.label,

@@ -32,15 +32,25 @@ def names(rule: Rule, file: FileRecord, job: str, output: str = "") -> Names:
     )
 
 
-def spoken(rule: Rule, file: FileRecord, job: str) -> dict[str, str]:
-    """The fields that params and commands may use, with their values."""
-    told = source_fields(names(rule, file, job))
+# fields of a command beyond those of params: known where it runs, and the configuration's folder
+OF_COMMANDS = frozenset({"input", "input_dir", "outputs", "here"})
+
+
+def spoken(rule: Rule, spec: JobSpec, file: FileRecord) -> dict[str, str]:
+    """The fields that a command may use, with their values: the file's, and the job's params."""
+    plain = effective(rule, spec, file).items()
+    own = {key: str(value) for key, value in plain if isinstance(value, str | int | float)}
+    return own | _of_source(rule, spec, file)
+
+
+def _of_source(rule: Rule, spec: JobSpec, file: FileRecord) -> dict[str, str]:
+    told = source_fields(names(rule, file, spec.label))
     return {name: text for name, text in told.items() if name not in UNKNOWN_YET}
 
 
 def effective(rule: Rule, spec: JobSpec, file: FileRecord) -> dict[str, Any]:
     """A job's parameters with every template filled in."""
-    values = spoken(rule, file, spec.label)
+    values = _of_source(rule, spec, file)
     numbers = groups(rule.match, file.path)
     filled = _filled(dict(spec.params), values, numbers, file.accepted_at)
     assert isinstance(filled, dict)  # noqa: S101  (what goes in a mapping comes out as one)

@@ -37,13 +37,18 @@ from watcher.core.source import Source as Source  # noqa: PLC0414 - as above
 class JobRequest:
     """One job to submit. Sources: none, or the main file first and its parts after it.
 
-    ``key`` is the caller's UUID4. ``queue`` and ``time_limit`` are sent only when set.
+    ``key`` is the caller's UUID4. ``queue`` and ``time_limit`` are sent only when set. ``command``
+    is a program of this machine with its arguments, instead of a process or script; the fields in
+    them stand in ``values``. Only an embedded scheduler takes one.
     """
 
     key: str
     name: str
     process: str = ""
     script: Path | None = None
+    command: tuple[str, ...] = ()
+    values: Mapping[str, str] = field(default_factory=dict)
+    at: float = 0.0  # wall time that ``{date}`` in a command speaks of
     entrypoint: str = "main"
     params: Mapping[str, Any] = field(default_factory=dict)
     sources: tuple[Source, ...] = ()

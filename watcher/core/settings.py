@@ -89,7 +89,7 @@ class When:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JobSpec:
-    """One job of a rule. Exactly one of ``process`` and ``script`` is set.
+    """One job of a rule. Exactly one of ``process``, ``script`` and ``command`` is set.
 
     ``label`` is unique within its rule; it is ``{job}`` in templates.
     """
@@ -97,11 +97,19 @@ class JobSpec:
     label: str
     process: str = ""
     script: Path | None = None
+    command: tuple[str, ...] = ()
     entrypoint: str = "main"
     params: dict[str, Any] = field(default_factory=dict)
     scheduler: str = "default"
     queue: str = ""  # sent only when set
     time_limit: float | None = None  # sent only when set
+
+    @property
+    def runs(self) -> str:
+        """What runs, for people: a process by its name, a script or program by its own."""
+        if self.command:
+            return f"command: {self.command[0]}"
+        return self.process or f"script: {self.script.name if self.script else ''}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -32,7 +32,7 @@ from watcher.core.effects import (
     Wrong,
 )
 from watcher.core.model import FileRecord, Fingerprint, JobRecord, Phase, printable
-from watcher.core.params import effective
+from watcher.core.params import effective, spoken
 from watcher.core.ports import Backend, Files, JobRequest, Placement, Source
 from watcher.core.settings import Folder, Rule, Settings
 from watcher.core.templates import suffixed
@@ -100,6 +100,9 @@ def _submit(world: World, effect: Submit) -> Result:
         name=_job_name(file),
         process=spec.process,
         script=spec.script,
+        command=spec.command,
+        values=spoken(rule, spec, file) | {"here": str(world.settings.source.parent)},
+        at=file.accepted_at,
         entrypoint=spec.entrypoint,
         params=effective(rule, spec, file),
         sources=_sources(world, folder, file, readers),

@@ -71,12 +71,9 @@ class Worker:
         return frame
 
     def memory(self) -> int:
-        """Bytes of memory it occupies now; 0 where that cannot be asked."""
-        try:
-            pages = Path(f"/proc/{self.pid}/statm").read_bytes().split()[1]
-        except (OSError, IndexError):
-            return 0
-        return int(pages) * resource.getpagesize()
+        """Bytes that it, or the largest of the programs it started, occupies now; 0 where that
+        cannot be asked. Not their sum: forks share most of their pages."""
+        return max(map(_occupied, _family(self.pid)))
 
     def drop(self) -> None:
         """Kill it and what it started; returns when it is gone."""
@@ -87,6 +84,26 @@ class Worker:
             self.receive(deadline - time.monotonic())
         self.ended = True
         self._line.close()
+
+
+def _family(pid: int) -> list[int]:
+    """A process and all that descend from it."""
+    found = [pid]
+    for one in found:
+        try:
+            texts = [tasks.read_text() for tasks in Path(f"/proc/{one}/task").glob("*/children")]
+        except OSError:  # it ended meanwhile
+            continue
+        found += [int(child) for text in texts for child in text.split()]
+    return found
+
+
+def _occupied(pid: int) -> int:
+    try:
+        pages = Path(f"/proc/{pid}/statm").read_bytes().split()[1]
+    except (OSError, IndexError):
+        return 0
+    return int(pages) * resource.getpagesize()
 
 
 class Pool:

@@ -23,7 +23,7 @@ from typing import IO, Any
 
 from watcher.core.model import Fetched, JobStatus, Phase, Submitted
 from watcher.core.ports import JobRequest
-from watcher.embedded import catalog
+from watcher.embedded import catalog, program
 from watcher.embedded.catalog import Catalog
 from watcher.embedded.folders import Folders, bring, write_inputs, write_spec
 from watcher.embedded.lane import Bench, Gate, Lane, Order
@@ -243,7 +243,12 @@ class EmbeddedScheduler:
         """What a worker will have to know, and the script to store."""
         asked: dict[str, Any] = {}
         script, path, builtin = None, "", ""
-        if request.script is not None:
+        params = _params(request.params)
+        if request.command:
+            builtin = program.MODULE
+            words, values = list(request.command), dict(request.values)
+            params = {"command": words, "values": values, "at": request.at}
+        elif request.script is not None:
             script = _read(request.script)
             asked = catalog.check(script, request.script.name, request.entrypoint)
         else:
@@ -255,11 +260,11 @@ class EmbeddedScheduler:
         spec = {
             "id": request.key,
             "requested": time.time(),
-            "process": request.process or "custom",
+            "process": request.process or ("command" if request.command else "custom"),
             "builtin": builtin,
             "path": path,
             "entrypoint": request.entrypoint,
-            "params": _params(request.params),
+            "params": params,
             "config": dict(config),
             "queue": catalog.chosen(mine, asked, "queue", "cpu"),
             "time_limit": float(catalog.chosen(mine, asked, "time_limit", TIME_LIMIT)),

@@ -148,7 +148,8 @@ def _wants_own(spec: dict[str, Any]) -> bool:
 
 
 def _run(main: Callable[..., Any], context: Context) -> dict[str, Any]:
-    _unpack_input(context)
+    if not getattr(sys.modules.get(main.__module__), "TAKES_ARCHIVES", False):
+        _unpack_input(context)
     context.begin()
     result = main(context, context["params"])
     context.finish()
