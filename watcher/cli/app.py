@@ -31,6 +31,7 @@ DAEMON = {
     "explain": ("ledger", "Tell one file's whole history."),
     "retry": ("ledger", "Send failed files again."),
     "demo": ("demo", "Convert sample models below ./watcher-demo."),
+    "serve": ("serve", "Serve the embedded scheduler over HTTP."),
 }
 CLIENT = {
     "list": ("jobs", "List the processes of a scheduler."),

@@ -37,7 +37,8 @@ class Context(Mapping[str, Any]):
         self.alone = spec["count"] == 1
         self.unpacked = folder / f"unpacked.{order['attempt']}"
         self._values = _settings(spec, folder, order)
-        Path(self["output_dir"]).mkdir(exist_ok=True)
+        if not self["compute_only"]:
+            Path(self["output_dir"]).mkdir(exist_ok=True)
 
     def get_input_file(self) -> str | None:
         """The main input, or None."""
@@ -50,6 +51,8 @@ class Context(Mapping[str, Any]):
     def get_output_dir(self, name: str = "") -> str:
         """The output folder, or a path in it. A name with an extension is a file that the script
         will write, any other a folder, made when missing."""
+        if self["compute_only"]:
+            raise FileNotFoundError("a compute_only job has no output folder")
         top = Path(self["output_dir"]).resolve()
         path = (top / name).resolve()
         if not path.is_relative_to(top):
@@ -104,12 +107,12 @@ def _settings(spec: Mapping[str, Any], folder: Path, order: Mapping[str, Any]) -
         "time_request": requested.isoformat(sep=" "),
         "time_limit": spec["time_limit"],
         "entrypoint": spec["entrypoint"],
-        "compute_only": False,
+        "compute_only": bool(spec["config"].get("compute_only")),
         "shadow": None,
         "queue": spec["queue"],
         "tmp": True,
         "is_local": False,
-        "raw": False,
+        "raw": bool(spec["config"].get("raw")),
         "input_dir": str(inputs),
         "input_file": str(inputs / spec["main"]) if spec["main"] else None,
         "output_dir": str(folder / f"outputs.{order['attempt']}"),

@@ -64,6 +64,35 @@ def unknown_details(job_id: str) -> Document:
     return unknown(job_id) | rest
 
 
+def record(job: Job) -> Document:
+    """``GET /backend/get_task_meta/{uuid}``: the details in the words of the task queue."""
+    told = details(job)
+    ended = job.status in ENDED
+    state = {"shadow_name": told["name"]} | {
+        key: told[key] for key in ("time_info", "progress", "steps", "result")
+    }
+    return unknown_record() | {
+        "status": job.status,
+        "result": None if job.status in (PENDING, RETRY) else state,
+        "traceback": told["error"],
+        "task_id": job.id,
+        "date_done": told["time_info"]["stopped"] if ended else None,
+    }
+
+
+def unknown_record() -> Document:
+    """The record of an id that was never heard of."""
+    return {
+        "status": PENDING,
+        "result": None,
+        "traceback": None,
+        "children": [],
+        "parent_id": None,
+        "task_id": None,
+        "date_done": None,
+    }
+
+
 def jobs(found: Iterable[Job]) -> Document:
     """``GET /jobs``."""
     return {"jobs": [short(job) for job in found]}

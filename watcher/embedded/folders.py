@@ -16,6 +16,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,13 @@ from watcher.errors import FileGone, JobLost, OutsideRoot, Refused
 
 _NAME_BYTES = 255
 _KEPT_SUFFIX = 32
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Landed(Source):
+    """A source that stands, durably, in a file beside the jobs: moved, not copied."""
+
+    path: Path
 
 
 class Folders:
@@ -116,14 +124,27 @@ class Folders:
                 path = Path(folder, name)
                 yield path.relative_to(top).as_posix(), _proved(path, top)
 
-    def output(self, job_id: str, name: str) -> Path:
-        """The path of one output, proved inside the outputs.
+    def config(self, job_id: str) -> dict[str, Any]:
+        """The run options that a job was stored with; none where they cannot be read."""
+        try:
+            stored = json.loads((self.job(job_id) / "spec.json").read_text())["config"]
+        except (OSError, ValueError, LookupError):
+            return {}  # the run itself tells what is wrong with it
+        return dict(stored)
+
+    def outputs_of(self, job_id: str, attempt: int) -> Path:
+        """The folder that holds a job's outputs now: the final one, or that of its attempt."""
+        final = self.job(job_id) / "outputs"
+        return final if final.is_dir() else self.job(job_id) / f"outputs.{attempt}"
+
+    def output(self, outputs: Path, name: str) -> Path:
+        """The path of one output, proved inside the given outputs.
 
         Raises:
             OutsideRoot: the name or a link leads out.
             FileGone: there is no such output.
         """
-        top = (self.job(job_id) / "outputs").resolve()
+        top = outputs.resolve()
         if "\0" in name or name.startswith("/"):
             raise OutsideRoot("the name leads out of the outputs", where=name)
         path = (top / name).resolve()
@@ -174,8 +195,7 @@ def write_inputs(folder: Path, sources: tuple[Source, ...]) -> list[str]:
             target.parent.mkdir(parents=True, exist_ok=True)
         except (FileExistsError, NotADirectoryError) as error:
             raise Refused("an input is a file and a folder at once", where=name) from error
-        with contextlib.closing(source.open()) as stream:
-            size = _write(target, stream)
+        size = _place(source, target)
         if size != source.size:
             raise Refused(f"{size} bytes were read, {source.size} announced", where=source.name)
     for below, _, _ in os.walk(folder):
@@ -208,6 +228,14 @@ def _short(part: str) -> str:
         return part
     suffix = os.fsencode(os.path.splitext(part)[1])[:_KEPT_SUFFIX]  # noqa: PTH122  (a string)
     return raw[: _NAME_BYTES - len(suffix)].decode(errors="ignore") + os.fsdecode(suffix)
+
+
+def _place(source: Source, target: Path) -> int:
+    if isinstance(source, Landed):
+        source.path.rename(target)
+        return target.stat().st_size
+    with contextlib.closing(source.open()) as stream:
+        return _write(target, stream)
 
 
 def _write(target: Path, stream: content.Reads) -> int:

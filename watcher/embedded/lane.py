@@ -115,6 +115,10 @@ class Lane:
             return
         try:
             spec = json.loads((self._bench.folders.job(job_id) / "spec.json").read_text())
+            expires = spec["config"].get("expires")
+            if expires is not None and time.time() > job.requested + expires and job.runs == 1:
+                self._end(job, Outcome(status=REVOKED, result="expired"))
+                return
             self._run(job, spec, running)
         except (OSError, ValueError, Unreachable) as error:
             self._end(job, Outcome(status=FAILURE, error=f"the job could not be run: {error}"))

@@ -8,27 +8,26 @@ no worker is started and nothing heavy is imported before the first job needs it
 from __future__ import annotations
 
 import fcntl
-import heapq
 import json
 import os
 import shutil
 import threading
 import time
-import uuid
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
 from watcher.core.model import Fetched, JobStatus, Phase, Submitted
 from watcher.core.ports import JobRequest
-from watcher.embedded import catalog, program
+from watcher.embedded import catalog, options, program
 from watcher.embedded.catalog import Catalog
 from watcher.embedded.folders import Folders, bring, write_inputs, write_spec
 from watcher.embedded.lane import Bench, Gate, Lane, Order
 from watcher.embedded.pool import Pool
 from watcher.embedded.store import ENDED, PENDING, REVOKED, SUCCESS, Job, Outcome, Store
+from watcher.embedded.waiting import Waiting
 from watcher.errors import JobLost, Refused, StateTaken, TooEarly, Unreachable
 
 TIME_LIMIT = 3600.0  # seconds, as on the real scheduler
@@ -65,31 +64,6 @@ class EmbeddedOptions:
     idle: bool = False
 
 
-@dataclass(slots=True)
-class _Queue:
-    """The waiting jobs: highest priority first, then oldest."""
-
-    changed: threading.Condition = field(default_factory=threading.Condition)
-    heap: list[tuple[int, int, str]] = field(default_factory=list)
-    closed: bool = False
-
-    def put(self, job: Job) -> None:
-        with self.changed:
-            heapq.heappush(self.heap, (-job.priority, job.seq, job.id))
-            self.changed.notify()
-
-    def take(self) -> str | None:
-        """The next job; None when the queue is closed."""
-        with self.changed:
-            self.changed.wait_for(lambda: self.heap or self.closed)
-            return None if self.closed else heapq.heappop(self.heap)[2]
-
-    def close(self) -> None:
-        with self.changed:
-            self.closed = True
-            self.changed.notify_all()
-
-
 class EmbeddedScheduler:
     """A ``Backend`` in this process.
 
@@ -97,27 +71,27 @@ class EmbeddedScheduler:
         StateTaken: another process owns the jobs folder, or it cannot be used.
     """
 
-    def __init__(self, options: EmbeddedOptions) -> None:
-        root = options.state / "jobs"
+    def __init__(self, chosen: EmbeddedOptions) -> None:
+        root = chosen.state / "jobs"
         self._owner = _own(root)
-        self._options = options
+        self._options = chosen
         self._folders = Folders(root)
         try:
             self._store = Store(root / "jobs.sqlite")
         except StateTaken:
             self._owner.close()
             raise
-        self._catalog = Catalog(options.processes, options.package)
-        self._queue = _Queue()
+        self._catalog = Catalog(chosen.processes, chosen.package)
+        self._queue = Waiting()
         self._gate = Gate()
         self._lock = threading.Lock()
         self._threads: list[threading.Thread] = []
         self._listeners: list[Callable[[str], None]] = []
-        workers = options.workers or os.cpu_count() or 1
+        workers = chosen.workers or os.cpu_count() or 1
         self._workers = workers
-        memory = options.memory or _fair_memory(workers)
-        pool = Pool(root / "workers.log", memory, package=options.package)
-        self._bench = Bench(self._store, self._folders, pool, memory, options.starts)
+        memory = chosen.memory or _fair_memory(workers)
+        pool = Pool(root / "workers.log", memory, package=chosen.package)
+        self._bench = Bench(self._store, self._folders, pool, memory, chosen.starts)
         self._recover()
 
     # ---------------------------------------------------------------- the port
@@ -128,7 +102,7 @@ class EmbeddedScheduler:
             Refused: no such process, no runnable script, or a bad name.
             Unreachable: the jobs folder cannot take it now (disk full, no permission).
         """
-        job_id = _uuid(request.key)
+        job_id = options.chosen_id(request.key, "the key of a job")
         if self._store.get(job_id) is not None:
             return Submitted(job_id)
         spec, script = self._spec(request, config or {})
@@ -209,21 +183,42 @@ class EmbeddedScheduler:
         """All jobs, newest first; 0 is no limit."""
         return self._store.all(limit=limit)
 
+    def summaries(self) -> list[Job]:
+        """All jobs, newest first, without result, steps and detail: quick for many thousands."""
+        return self._store.summaries()
+
+    def counts(self) -> dict[str, int]:
+        """How many jobs are in each state."""
+        return self._store.counts()
+
+    def draft(self) -> Path:
+        """A folder beside the jobs for an upload; the caller removes it. One that a crash leaves
+        behind goes at the next start."""
+        return self._folders.draft()
+
     def outputs(self, remote: str) -> list[str]:
         """The names of all output files, sub-folders included."""
         with suppress(JobLost):
             return [name for name, _ in self._folders.outputs(remote)]
         return []
 
+    def listing(self, remote: str) -> list[str]:
+        """The names at the top of the outputs, files and folders, also of a job at work."""
+        try:
+            return sorted(path.name for path in self.output_folder(remote).iterdir())
+        except OSError:  # unknown, or nothing written yet
+            return []
+
     def output_path(self, remote: str, name: str) -> Path:
         """The file of one output, proved inside the outputs; ``OutsideRoot``, ``FileGone``."""
         if self._store.get(remote) is None:
             raise JobLost("there is no such job", where=remote)
-        return self._folders.output(remote, name)
+        return self._folders.output(self.output_folder(remote), name)
 
     def output_folder(self, remote: str) -> Path:
-        """The folder of a job's outputs; it is there once the job ended."""
-        return self._folders.job(remote) / "outputs"
+        """The folder of a job's outputs; of a job at work that of its attempt."""
+        job = self._store.get(remote)
+        return self._folders.outputs_of(remote, job.runs if job else 0)
 
     def document(self, process: str) -> str:
         """The documentation of a process; ``Refused`` when there is none of that name."""
@@ -285,13 +280,15 @@ class EmbeddedScheduler:
                 priority=request.priority,
                 status=PENDING,
                 requested=spec["requested"],
+                retry=spec["config"].get("retries", 0),
             )
             self._store.add(job)
             self._enqueue(self._store.many([job_id])[job_id])
 
     def _enqueue(self, job: Job) -> None:
         """Queue a job, and open one lane more while there are fewer than workers."""
-        self._queue.put(job)
+        countdown = 0.0 if job.runs else self._folders.config(job.id).get("countdown", 0.0)
+        self._queue.put(job, due=job.requested + countdown)
         if len(self._threads) < self._workers and not self._queue.closed:
             thread = threading.Thread(target=self._serve, name="embedded-lane", daemon=True)
             self._threads.append(thread)
@@ -343,16 +340,6 @@ def _fair_memory(workers: int) -> int:
     """Bytes of memory for each job: an equal share of most of the machine's."""
     total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     return max(_LEAST_MEMORY, int(total * _SHARE / workers))
-
-
-def _uuid(key: str) -> str:
-    try:
-        known = str(uuid.UUID(key)) == key.lower()
-    except ValueError:
-        known = False
-    if not known:
-        raise Refused("the key of a job must be a UUID", where=repr(key))
-    return key
 
 
 def _params(params: Any) -> Any:

@@ -37,6 +37,9 @@ _COLUMNS = (
     "seq, id, name, process, priority, status, requested, started, stopped, progress, retry, runs, "
     "permanent, error, detail, steps, warnings, result"
 )
+_SUMMARY = (
+    "seq, id, name, process, priority, status, requested, started, stopped, progress, retry, error"
+)
 _MANY = 500  # below SQLite's oldest limit of host parameters
 
 
@@ -111,9 +114,10 @@ class Store:
         with self._session():
             self._db.execute("PRAGMA synchronous=FULL")
             done = self._db.execute(
-                "INSERT OR IGNORE INTO jobs (id, name, process, priority, status, requested)"
-                " VALUES (?, ?, ?, ?, ?, ?)",
-                (job.id, job.name, job.process, job.priority, job.status, job.requested),
+                "INSERT OR IGNORE INTO jobs"
+                " (id, name, process, priority, status, requested, retry)"
+                " VALUES (?, ?, ?, ?, ?, ?, ?)",
+                (job.id, job.name, job.process, job.priority, job.status, job.requested, job.retry),
             )
             self._db.execute("PRAGMA synchronous=NORMAL")
             return done.rowcount == 1
@@ -134,6 +138,17 @@ class Store:
     def all(self, *, limit: int = 0) -> list[Job]:
         """Every job, newest first; 0 is no limit."""
         return self._select("ORDER BY seq DESC LIMIT ?", [limit or -1])
+
+    def summaries(self) -> list[Job]:
+        """Every job, newest first, without what is long: detail, steps, warnings, result."""
+        with self._session():
+            rows = self._db.execute(f"SELECT {_SUMMARY} FROM jobs ORDER BY seq DESC").fetchall()  # noqa: S608 - a literal
+        return [Job(**dict(zip(_SUMMARY.split(", "), row, strict=True))) for row in rows]
+
+    def counts(self) -> dict[str, int]:
+        """How many jobs are in each state."""
+        with self._session():
+            return dict(self._db.execute("SELECT status, count(*) FROM jobs GROUP BY status"))
 
     def unfinished(self) -> list[Job]:
         """The jobs that have not ended, oldest first."""

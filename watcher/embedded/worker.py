@@ -160,7 +160,7 @@ def _unpack_input(context: Context) -> None:
     packed = context.get_input_file()
     root = context["root_file"]
     if packed is None or not context.alone or not is_archive(packed):
-        if root:
+        if root and (packed is not None or ".." in str(root).split("/")):
             raise JobFailure(f"root_file {root!r} needs one archive as input")
         return
     context.progress_next("Extracting archive")

@@ -1,0 +1,74 @@
+"""Runs ``watcher serve``: wires scheduler, API and socket, and waits for a signal.
+
+Imports ``daemon.logs``, ``core`` and ``embedded``. Invariant: what was taken is either done or left
+for the next start; the exit code of a stop that was asked for is 0.
+"""
+
+from __future__ import annotations
+
+import signal
+import threading
+import time
+
+from watcher import __version__
+from watcher.cli.serve import Wanted
+from watcher.core.settings import Secret
+from watcher.daemon import logs
+from watcher.embedded.scheduler import EmbeddedOptions, EmbeddedScheduler
+from watcher.embedded.server.app import Api, Serving
+from watcher.embedded.server.host import Host, bind
+
+_LOOK_EVERY = 1.0  # seconds between looks at the server's thread
+_PURGE_EVERY = 600.0
+
+
+def run(wanted: Wanted, *, verbose: bool) -> None:
+    """Serve until a signal."""
+    stop = _stop_on_signals()
+    log = logs.configure(
+        level="debug" if verbose else "info", secrets=[Secret(wanted.token)] if wanted.token else []
+    )
+    bound = bind(wanted.host, wanted.port)
+    with bound:
+        scheduler = EmbeddedScheduler(
+            EmbeddedOptions(state=wanted.state, workers=wanted.workers, processes=wanted.processes)
+        )
+        try:
+            api = Api(
+                scheduler,
+                Serving(version=__version__, token=wanted.token, scripts=wanted.scripts),
+                log,
+            )
+            host = Host(api.application(), log)
+            log.info(
+                "serve.started",
+                url=host.start(bound),
+                state=str(wanted.state),
+                token=bool(wanted.token),
+                scripts=wanted.scripts,
+            )
+            _watch(scheduler, host, stop, wanted.keep)
+            log.info("serve.stopping")
+            host.stop()
+            api.close()
+        finally:
+            scheduler.close()
+    log.info("serve.stopped")
+
+
+def _stop_on_signals() -> threading.Event:
+    stop = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    return stop
+
+
+def _watch(
+    scheduler: EmbeddedScheduler, host: Host, stop: threading.Event, keep: float | None
+) -> None:
+    """Until a signal; meanwhile old jobs go."""
+    due = 0.0
+    while host.alive and not stop.wait(_LOOK_EVERY):
+        if keep is not None and time.monotonic() >= due:
+            scheduler.purge(time.time() - keep)
+            due = time.monotonic() + min(_PURGE_EVERY, max(1.0, keep / 4))
