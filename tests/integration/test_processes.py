@@ -146,8 +146,8 @@ def test_points_do_not_become_triangles(run):
 
 
 def test_glb_passes_untouched_and_gltf_keeps_animations_and_variants(run, tmp_path):
-    pc = run(convert_file, MODELS / "pins.glb")
-    assert (pc.folder / "output.glb").read_bytes() == (MODELS / "pins.glb").read_bytes()
+    pc = run(convert_file, MODELS / "nested.glb")
+    assert (pc.folder / "output.glb").read_bytes() == (MODELS / "nested.glb").read_bytes()
     shutil.copytree(MODELS / "gltf_multi", tmp_path / "in")
     path = tmp_path / "in/TestScene.gltf"
     tree = json.loads(path.read_text())

@@ -243,18 +243,25 @@ def test_several_buffers_become_one_at_multiples_of_four():
     assert [view["byteOffset"] for view in packed["bufferViews"]] == [0, 4]
 
 
+def given(params, *valid):
+    return Params(params, valid, print)
+
+
 @pytest.mark.parametrize(
     ("ask", "words"),
     [
-        (lambda: Params([], ()), "must be an object"),
-        (lambda: Params({"extention": 1}, ("extension",)), "did you mean 'extension'"),
-        (lambda: Params({"e": 3}, ("e",)).choice("e", "a", ("a",)), "one of a"),
-        (lambda: Params({"e": "q"}, ("e",)).choice("e", "a", ("a", "b")), "valid: a, b"),
-        (lambda: Params({"w": True}, ("w",)).whole("w", 1, (1, 2)), "whole number"),
-        (lambda: Params({"w": 9}, ("w",)).whole("w", 1, (1, 2)), "from 1 to 2"),
-        (lambda: Params({"d": float("nan")}, ("d",)).number("d", 1, 2), "number from 0"),
-        (lambda: Params({"f": "../x"}, ("f",)).file_name("f", "o"), "without folders"),
-        (lambda: Params({"b": "red"}, ("b",)).colour("b", "#000000", ("t",)), "#rrggbb"),
+        (lambda: given([]), "must be an object"),
+        (lambda: given({"e": 3}, "e").choice("e", "a", ("a",)), "one of a"),
+        (lambda: given({"e": "q"}, "e").choice("e", "a", ("a", "b")), "valid: a, b"),
+        (lambda: given({"e": "pyl"}, "e").choice("e", "a", ("ply",)), "did you mean 'ply'"),
+        (lambda: given({"w": True}, "w").whole("w", 1, (1, 2)), "whole number"),
+        (lambda: given({"w": 9}, "w").whole("w", 1, (1, 2)), "from 1 to 2"),
+        (lambda: given({"w": 1.5}, "w").whole("w", 1, (1, 2)), "from 1 to 2"),
+        (lambda: given({"d": float("nan")}, "d").number("d", 1, 2), "number from 0"),
+        (lambda: given({"f": "../x"}, "f").file_name("f", "o", "glb"), "without folders"),
+        (lambda: given({"f": ["x"] * 99}, "f").file_name("f", "o", "glb"), r"\.\.\.$"),
+        (lambda: given({"f": {1}}, "f").file_name("f", "o", "glb"), r"\{1\}"),
+        (lambda: given({"b": "red"}, "b").colour("b", "#000000", ("t",)), "#rrggbb"),
     ],
 )
 def test_wrong_params_name_what_is_right(ask, words):
@@ -262,10 +269,21 @@ def test_wrong_params_name_what_is_right(ask, words):
         ask()
 
 
+def test_an_unknown_parameter_is_a_warning_with_a_hint():
+    told = []
+    assert Params({"extention": 1}, ("extension",), told.append).choice("extension", "a", ("a",))
+    assert len(told) == 1
+    assert told[0].startswith('the parameter "extention" is not known and was ignored')
+    assert "did you mean 'extension'? valid: extension" in told[0]
+
+
 def test_right_params_are_taken_as_meant():
-    assert Params({"e": ".GLB"}, ("e",)).choice("e", "x", ("glb",)) == "glb"
-    assert Params(None, ()).file_name("f", "output") == "output"
-    assert Params({"b": "#aBcdef"}, ("b",)).colour("b", "t", ("t",)) == "#aBcdef"
+    assert given({"e": ".GLB"}, "e").choice("e", "x", ("glb",)) == "glb"
+    assert given(None).file_name("f", "output", "glb") == "output"
+    assert given({"f": "a.GLB"}, "f").file_name("f", "output", "glb") == "a"
+    assert given({"w": 2.0}, "w").whole("w", 1, (1, 2)) == 2
+    assert given({"b": "#aBcdef"}, "b").colour("b", "t", ("t",)) == "#aBcdef"
+    assert given({"b": "#abc"}, "b").colour("b", "t", ("t",)) == "#abc"
 
 
 def test_a_model_that_stands_on_z_is_z_up():

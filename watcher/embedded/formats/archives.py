@@ -57,7 +57,7 @@ def _proportion(entries: list[zipfile.ZipInfo], path: Path) -> None:
 
 
 def _no_entities(archive: zipfile.ZipFile, entry: zipfile.ZipInfo, where: str) -> None:
-    if entry.filename.lower().endswith((".model", ".rels", ".xml")):
+    if entry.filename.lower().endswith((".model", ".rels", ".xml", ".3dxml", ".3drep")):
         with archive.open(entry) as stream:
             refuse_entities(stream.read(1 << 16), where)
 

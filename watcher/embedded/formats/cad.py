@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import re
-from typing import Literal
+from typing import Any, Literal
 
 from watcher.embedded.formats.checks import AGAIN
 from watcher.embedded.script import JobFailure
@@ -21,6 +21,7 @@ _POINT = re.compile(
 )
 _METRE = re.compile(rb"SI_UNIT\s*\(\s*(\.MILLI\.|\.CENTI\.|\$)\s*,\s*\.METRE\.\s*\)")
 _INCH = re.compile(rb"CONVERSION_BASED_UNIT\s*\(\s*'INCH'", re.IGNORECASE)
+_PLACE = re.compile(r"=>\[[\d:]+\]")
 _MILLIMETRES = {b".MILLI.": 1.0, b".CENTI.": 10.0, b"$": 1000.0}
 
 
@@ -65,3 +66,18 @@ def to_glb(content: bytes, kind: Literal["step", "iges"], name: str) -> bytes:
             fix=f"{AGAIN}, or export it again",
         )
     return bytes(result)
+
+
+def name_parts(tree: dict[str, Any]) -> bool:
+    """Give parts that OpenCASCADE named by their place (``=>[0:1:1:2]``) the name of their mesh.
+
+    Returns:
+        Whether there were any.
+    """
+    nodes, meshes = tree.get("nodes", []), tree.get("meshes", [])
+    nameless = [node for node in nodes if _PLACE.fullmatch(str(node.get("name", "")))]
+    for node in nameless:
+        inner = [node, *(nodes[at] for at in node.get("children", []))]
+        found = [meshes[part["mesh"]].get("name") for part in inner if "mesh" in part]
+        node["name"] = str(found[0]) if found and found[0] else "part"
+    return bool(nameless)

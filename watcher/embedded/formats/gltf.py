@@ -25,6 +25,8 @@ _JSON_CHUNK = 0x4E4F534A
 _BIN_CHUNK = 0x004E4942
 _COMPONENT_BYTES = {5120: 1, 5121: 1, 5122: 2, 5123: 2, 5125: 4, 5126: 4}
 _COMPONENTS = {"SCALAR": 1, "VEC2": 2, "VEC3": 3, "VEC4": 4, "MAT2": 4, "MAT3": 9, "MAT4": 16}
+_HALF = 0.5**0.5
+_UPRIGHT = {"z": [-_HALF, 0.0, 0.0, _HALF], "x": [0.0, 0.0, _HALF, _HALF]}
 _MOST_WITHOUT_DATA = 10_000_000
 _WHITE = base64.b64decode(
     "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAIAAACQd1PeAAAADElEQVR42mP4//8/AAX+Av4N70a4AAAAAElFTkSuQmCC"
@@ -55,6 +57,7 @@ def read_glb(content: bytes, name: str, companions: Companions) -> Document:
     chunks = _chunks(content, name)
     tree = _parse(chunks.get(_JSON_CHUNK, b""), name)
     inside = not any("uri" in part for key in ("buffers", "images") for part in _list(tree, key))
+    inside = inside and _aligned(content) and not _crooked(tree)
     document = _resolve(tree, name, companions, chunks.get(_BIN_CHUNK))
     return Document(document.tree, document.buffers, content if inside else None)
 
@@ -86,14 +89,36 @@ def pack_gltf(document: Document) -> bytes:
     return json.dumps(tree, separators=(",", ":"), ensure_ascii=False).encode()
 
 
-def scaled(document: Document, factor: float) -> Document:
-    """The document with every scene put under one node that scales by ``factor``."""
+def placed(document: Document, factor: float, up: str = "y") -> Document:
+    """The document with every scene put under one node that scales, and turns ``up`` to y."""
     tree = copy.deepcopy(document.tree)
     nodes = tree.setdefault("nodes", [])
     for scene in _list(tree, "scenes"):
-        nodes.append({"name": "unit", "scale": [factor] * 3, "children": scene.get("nodes", [])})
+        node: Tree = {"name": "unit", "children": scene.get("nodes", [])}
+        node |= {"scale": [factor] * 3} if factor != 1 else {}
+        node |= {"rotation": _UPRIGHT[up]} if up in _UPRIGHT else {}
+        nodes.append(node)
         scene["nodes"] = [len(nodes) - 1]
     return Document(tree, document.buffers)
+
+
+def _aligned(content: bytes) -> bool:
+    """Whether the file ends where it says, and its JSON chunk fills whole words."""
+    length, chunk = struct.unpack_from("<II", content, 8)
+    return bool(length == len(content) and length % 4 == 0 and chunk % 4 == 0)
+
+
+def _crooked(tree: Tree) -> list[Tree]:
+    """The buffer views that must move so that the numbers in them stand at multiples of 4."""
+    views = _list(tree, "bufferViews")
+    used = {
+        accessor["bufferView"]
+        for accessor in _list(tree, "accessors")
+        if _COMPONENT_BYTES.get(accessor.get("componentType", 0)) == 4  # noqa: PLR2004 - bytes
+        and accessor.get("byteOffset", 0) % 4 == 0
+        and accessor.get("bufferView", len(views)) in range(len(views))
+    }
+    return [views[at] for at in sorted(used) if views[at].get("byteOffset", 0) % 4]
 
 
 def _chunks(content: bytes, name: str) -> dict[int, bytes]:
@@ -246,6 +271,10 @@ def _join(document: Document) -> tuple[Tree, bytes]:
             if isinstance(place, dict) and "buffer" in place:
                 place["byteOffset"] = place.get("byteOffset", 0) + starts[place["buffer"]]
                 place["buffer"] = 0
+    for view in _crooked(tree):
+        start, length = view["byteOffset"], view["byteLength"]
+        view["byteOffset"] = len(joined)
+        joined += joined[start : start + length] + b"\0" * (-length % 4)
     if joined:
         tree["buffers"] = [{"byteLength": len(joined)}]
     return tree, bytes(joined)

@@ -20,7 +20,8 @@ class Format:
         name: the extension that stands for it, without dot.
         title: what people call it.
         engine: who reads it: ``gltf``, ``mesh`` (trimesh), ``cad`` (OpenCASCADE) or ``assimp``.
-        up: the axis that usually points up in it, ``y`` or ``z``; ``?`` when exporters differ.
+        up: the axis that points up in what its reader gives, ``y`` or ``z``; ``?`` when exporters
+            differ. Assimp turns what it reads so that y is up.
     """
 
     name: str
@@ -51,8 +52,11 @@ FORMATS = {
     "step": Format("step", "STEP", "cad", "z"),
     "iges": Format("iges", "IGES", "cad", "z"),
     "fbx": Format("fbx", "FBX", "assimp", "y"),
-    "3ds": Format("3ds", "3DS", "assimp", "z"),
+    "3ds": Format("3ds", "3DS", "assimp", "y"),
     "x3d": Format("x3d", "X3D", "assimp", "y"),
+    "ifc": Format("ifc", "IFC", "assimp", "y"),
+    "3dxml": Format("3dxml", "3DXML", "mesh", "z"),
+    "xyz": Format("xyz", "XYZ", "mesh", "z"),
 }
 ALIASES = {"stp": "step", "igs": "iges"}
 PIXYZ_ONLY = {
@@ -60,7 +64,6 @@ PIXYZ_ONLY = {
     "catpart": "CATIA",
     "catproduct": "CATIA",
     "cgr": "CATIA",
-    "3dxml": "CATIA",
     "prt": "NX or Creo",
     "asm": "Creo or Solid Edge",
     "neu": "Creo",
@@ -88,6 +91,7 @@ PIXYZ_ONLY = {
 }
 _MODEL_MAGICS = (
     (re.compile(rb"glTF"), "glb"),
+    (re.compile(rb"ISO-10303-21\s*;.{0,8000}FILE_SCHEMA\s*\(\s*\(\s*'IFC", re.DOTALL), "ifc"),
     (re.compile(rb"ISO-10303-21\s*;"), "step"),
     (re.compile(rb"Kaydara FBX Binary"), "fbx"),
     (re.compile(rb"ply\r?\n\s*format"), "ply"),
@@ -107,9 +111,11 @@ _ALIEN_MAGICS = (
     (re.compile(rb"SQLite format 3"), "a database"),
     (re.compile(rb"PK\x03\x04"), "a ZIP archive"),
 )
+_ZIPPED = {"3mf", "3dxml"}
 _OPENINGS = {
     "glb": rb"glTF",
     "3mf": rb"PK\x03\x04",
+    "3dxml": rb"PK\x03\x04",
     "ply": rb"ply\s",
     "fbx": rb"Kaydara FBX Binary|;|FBXHeader",
     "3ds": rb"MM",
@@ -183,7 +189,7 @@ def _by_content(sample: Sample) -> Format:
 
 def _refuse_misnamed(sample: Sample, known: Format) -> None:
     found = content(sample.head)
-    if found == known.name or (known.name == "3mf" and found == "a ZIP archive"):
+    if found == known.name or (known.name in _ZIPPED and found == "a ZIP archive"):
         return
     if not found and re.match(_OPENINGS.get(known.name, b""), opening(sample.head), re.DOTALL):
         return

@@ -36,7 +36,7 @@ def draw_all(
 
     Args:
         scene: a trimesh scene.
-        up: its up axis (``y``, ``z``, ``?``).
+        up: its up axis (``x``, ``y``, ``z``, ``?``).
         folder: where the pictures go.
         size: width and height in pixels.
         samples: light paths per pixel of iso, half as many elsewhere; 0 draws by z-buffer.
@@ -104,8 +104,8 @@ def _save(picture: Any, path: Path, background: str) -> None:
     Image.fromarray((pixels.clip(0, 1) * 255 + 0.5).astype(np.uint8)).save(path)
 
 
-def preview(scene: Any, metres: float) -> bytes:
-    """A GLB of at most 500 000 triangles.
+def preview(scene: Any, metres: float, up: str = "y") -> bytes:
+    """A GLB of at most 500 000 triangles, with ``up`` turned to y.
 
     A scene above that is decimated mesh by mesh, each by the same share; decimated meshes keep
     their plain colour and lose textures.
@@ -117,7 +117,7 @@ def preview(scene: Any, metres: float) -> bytes:
         for name, part in list(scene.geometry.items()):
             if len(getattr(part, "faces", ())):
                 scene.geometry[name] = _decimated(part, 1 - PREVIEW_TRIANGLES / total)
-    return glb_of(scene, metres)
+    return glb_of(scene, metres, up)
 
 
 def _decimated(mesh: Any, reduction: float) -> Any:

@@ -7,13 +7,24 @@ checked before a converter sees the file, and a model without a single vertex is
 from __future__ import annotations
 
 import io
-import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from watcher.embedded.formats import archives, cad, checks, foreign, gltf
+from watcher.embedded.formats import (
+    archives,
+    cad,
+    checks,
+    dae,
+    foreign,
+    gltf,
+    gltfnodes,
+    ply,
+    polygons,
+    rows,
+    wavefront,
+)
 from watcher.embedded.formats.companions import Companions, Warn
 from watcher.embedded.formats.kinds import Format, Sample, identify
 from watcher.embedded.script import JobFailure
@@ -31,6 +42,8 @@ class Model:
         format: the format of the file.
         unit: ``meter``, ``millimeter`` ... when the file states one, else empty.
         document: the glTF JSON and buffers, for glTF and CAD files.
+        up: the axis that points up, ``x``, ``y`` or ``z``; ``?`` when the format does not tell.
+        declared: whether the file itself says which axis that is.
         scene: the trimesh scene, in ``unit``; CAD stands in millimetres here.
     """
 
@@ -38,6 +51,8 @@ class Model:
     unit: str
     document: gltf.Document | None
     _scene: Callable[[], Any]
+    up: str
+    declared: bool = False
     _read: Any = None
 
     @property
@@ -80,10 +95,10 @@ def read(path: Path, warn: Warn) -> Model:
 
 
 def _unreadable(name: str, known: Format, error: Exception) -> JobFailure:
-    reason = " ".join(str(error).split())[:160] or "no reason given"
+    if isinstance(error, MemoryError):
+        raise error
     return JobFailure(
-        f"the copy seems cut short or damaged: it cannot be read as {known.title} "
-        f"({type(error).__name__}: {reason})",
+        f"the copy seems cut short or damaged: it cannot be read as {known.title}",
         where=name,
         fix=checks.AGAIN,
     )
@@ -92,9 +107,13 @@ def _unreadable(name: str, known: Format, error: Exception) -> JobFailure:
 def _read_gltf(path: Path, known: Format, companions: Companions) -> Model:
     parse = gltf.read_glb if known.name == "glb" else gltf.read_gltf
     document = parse(path.read_bytes(), path.name, companions)
-    if not document.tree.get("meshes"):
-        raise _no_geometry(path.name)
-    return Model(known, "meter", document, lambda: _checked(_scene_of(document, path), path))
+    scenes = document.tree.get("scenes")
+    gltfnodes.prove(document.tree, document.buffers, path.name, companions.warn)
+    if document.tree.get("scenes") is not scenes:
+        document.original = None
+    return Model(
+        known, "meter", document, lambda: _checked(_scene_of(document, path), path), known.up
+    )
 
 
 def _scene_of(document: gltf.Document, path: Path) -> Any:
@@ -112,28 +131,41 @@ def _read_cad(path: Path, known: Format, companions: Companions) -> Model:
     in_metres = known.name == "step"
     content = cad.to_glb(path.read_bytes(), "step" if in_metres else "iges", path.name)
     document = gltf.read_glb(content, path.name, companions)
+    gltfnodes.prove(document.tree, document.buffers, path.name, companions.warn)
+    if cad.name_parts(document.tree):
+        document.original = None
     if not in_metres:
-        document = gltf.scaled(document, 0.001)
+        document = gltf.placed(document, 0.001)
 
     def scene() -> Any:
         return _checked(_load(gltf.pack_glb(document), "glb"), path).scaled(1000.0)
 
-    return Model(known, "millimeter", document, scene)
+    return Model(known, "millimeter", document, scene, known.up)
 
 
 def _read_mesh(path: Path, known: Format, companions: Companions) -> Model:
     content = path.read_bytes()
     _look_inside(path, known, content)
-    resolver = _resolver(known, content, companions)
-    loaded = _checked(_load(content, known.name, resolver), path)
-    unit = str(loaded.units or "") if known.name in {"3mf", "dae"} else ""
-    return Model(known, {"meters": "meter"}.get(unit, unit), None, lambda: loaded)
+    if known.name == "dae":
+        scene, unit, up = dae.to_scene(content, path.name, companions)
+        scene = _checked(scene, path)
+        return Model(known, unit, None, lambda: scene, up, declared=True)
+    if known.name == "obj" and checks.unfinished_obj(content[-TAIL:]):
+        companions.warn("the last line is cut short: the copy may be incomplete")
+    own = _OWN.get(known.name)
+    if own is not None:
+        scene = _checked(own(content, path.name, companions), path)
+    else:
+        scene = _checked(_load(checks.trimmed(content, known), known.name), path)
+    unit = str(scene.units or "") if known.name == "3mf" else ""
+    unit = {"3dxml": "millimeter"}.get(known.name, {"meters": "meter"}.get(unit, unit))
+    return Model(known, unit, None, lambda: scene, known.up)
 
 
 def _look_inside(path: Path, known: Format, content: bytes) -> None:
     """The checks that need more than the first and last bytes."""
     facts = sample(path)
-    if known.name == "3mf":
+    if known.name in {"3mf", "3dxml"}:
         archives.check(path)
     elif known.name == "dae":
         archives.refuse_entities(content[: 1 << 20], path.name)
@@ -143,64 +175,95 @@ def _look_inside(path: Path, known: Format, content: bytes) -> None:
         checks.rows_of_ply(facts, io.BytesIO(content))
 
 
-def _resolver(known: Format, content: bytes, companions: Companions) -> Any:
-    """A resolver that holds what the model may see, and nothing else."""
-    from trimesh.resolvers import ZipResolver  # noqa: PLC0415 - converters come with the first job
-
-    if known.name == "obj":
-        _materials_of_obj(content, companions)
-    elif known.name == "dae":
-        for name in re.findall(rb"<init_from>\s*([^<]+?)\s*</init_from>", content):
-            companions.read(name.decode("utf-8", "replace").removeprefix("file://"), "the texture")
-    return ZipResolver(archive=dict(companions.found))
-
-
-def _materials_of_obj(content: bytes, companions: Companions) -> None:
-    if checks.unfinished_obj(content[-TAIL:]):
-        companions.warn("the last line is cut short: the copy may be incomplete")
-    for library in _named(content, rb"^[ \t]*mtllib[ \t]+([^\r\n]+)"):
-        text = companions.read(library, "the material file")
-        for texture in _named(text or b"", rb"^[ \t]*(?:map_\w+|bump|disp)[ \t]+([^\r\n]+)"):
-            companions.read(_after_options(texture), "the texture")
-
-
-def _named(text: bytes, pattern: bytes) -> list[str]:
-    found = re.findall(pattern, text, re.MULTILINE | re.IGNORECASE)
-    return [name.decode("utf-8", "replace").strip() for name in dict.fromkeys(found)]
-
-
-def _after_options(statement: str) -> str:
-    """The file name of a texture statement, behind options such as ``-bm 1.0`` or ``-s 1 1 1``."""
-    option = re.compile(r"^-\w+(?:\s+(?:[-+.\d][-+.\deE]*|on|off|[rgbmlz]))+\s+")
-    while match := option.match(statement):
-        statement = statement[match.end() :]
-    return statement
-
-
 def _read_foreign(path: Path, known: Format, companions: Companions) -> Model:
     scene = _checked(foreign.to_scene(path, known.name, companions), path)
-    return Model(known, "", None, lambda: scene)
+    unit = "meter" if known.name == "ifc" else ""
+    return Model(known, unit, None, lambda: scene, known.up)
 
 
-def _load(content: bytes, kind: str, resolver: Any = None) -> Any:
+def _load(content: bytes, kind: str) -> Any:
     import trimesh  # noqa: PLC0415 - half a second: imported with the first job
 
-    return trimesh.load_scene(io.BytesIO(content), file_type=kind, resolver=resolver)
+    return trimesh.load_scene(io.BytesIO(content), file_type=kind)
 
 
 def _checked(scene: Any, path: Path) -> Any:
+    """The scene without empty parts; parts without faces are points."""
+    import numpy as np  # noqa: PLC0415 - converters come with the first job
+    import trimesh  # noqa: PLC0415 - likewise
+
     for name, geometry in list(scene.geometry.items()):
         if not len(getattr(geometry, "vertices", ())):
             scene.delete_geometry(name)
+            continue
+        if not np.isfinite(geometry.vertices).all():
+            raise JobFailure(
+                "its coordinates are not all numbers (NaN or infinity)",
+                where=path.name,
+                fix="export it again from its source",
+            )
+        if hasattr(geometry, "faces") and not len(geometry.faces):
+            cloud: Any = trimesh.PointCloud
+            scene.geometry[name] = cloud(geometry.vertices)
+        elif hasattr(geometry, "faces"):
+            polygons.inside(geometry.faces, len(geometry.vertices), "vertex", path.name)
+            if geometry.visual.kind == "face":
+                scene.geometry[name] = _painted(geometry)
+            elif geometry.visual.kind == "texture" and geometry.visual.uv is None:
+                geometry.visual.material = _untextured(geometry.visual.material)
     if scene.is_empty or scene.bounds is None:
         raise _no_geometry(path.name)
     return scene
+
+
+def _painted(mesh: Any) -> Any:
+    """A mesh of coloured faces: with one material if all are alike, else apart, vertex by vertex.
+
+    (What trimesh would do instead needs SciPy.)
+    """
+    import numpy as np  # noqa: PLC0415 - converters come with the first job
+    import trimesh  # noqa: PLC0415 - likewise
+    from trimesh.visual.material import PBRMaterial  # noqa: PLC0415 - likewise
+
+    painted = np.asarray(mesh.visual.face_colors)
+    if (painted == painted[0]).all():
+        make: Any = PBRMaterial
+        look: Any = trimesh.visual.TextureVisuals
+        clear = "BLEND" if painted[0][3] < 255 else None  # noqa: PLR2004 - opaque
+        material = make(baseColorFactor=painted[0], metallicFactor=0.0, alphaMode=clear)
+        visual = look(material=material)
+        return trimesh.Trimesh(mesh.vertices, mesh.faces, visual=visual, process=False)
+    points = np.asarray(mesh.vertices)[mesh.faces].reshape(-1, 3)
+    faces = np.arange(len(points)).reshape(-1, 3)
+    colours = np.repeat(painted, 3, axis=0)
+    return trimesh.Trimesh(points, faces, vertex_colors=colours, process=False)
+
+
+def _untextured(material: Any) -> Any:
+    """The material without pictures: glTF allows none where there are no coordinates for them."""
+    plain = material.to_pbr() if hasattr(material, "to_pbr") else material.copy()
+    plain.name = material.name
+    for name in (
+        "baseColorTexture",
+        "normalTexture",
+        "emissiveTexture",
+        "occlusionTexture",
+        "metallicRoughnessTexture",
+    ):
+        setattr(plain, name, None)
+    return plain
 
 
 def _no_geometry(name: str) -> JobFailure:
     return JobFailure("the file holds no geometry", where=name, fix="look into its source")
 
 
+_OWN: dict[str, Callable[[bytes, str, Companions], Any]] = {
+    "obj": wavefront.to_scene,
+    "ply": ply.to_scene,
+    "off": rows.off_scene,
+    "xyz": rows.xyz_scene,
+}
 _READERS: dict[str, Callable[[Path, Format, Companions], Model]] = {
     "gltf": _read_gltf,
     "mesh": _read_mesh,

@@ -31,11 +31,13 @@ class View:
 
 
 def upright(points: Any, up: str) -> Any:
-    """The points with z pointing up: y-up models are turned by a quarter around x."""
+    """The points with z pointing up: models with another axis up are turned."""
     import numpy as np  # noqa: PLC0415 - converters come with the first job
 
     if up == "z":
         return points
+    if up == "x":
+        return points[:, [1, 2, 0]]
     return np.stack([points[:, 0], -points[:, 2], points[:, 1]], axis=1)
 
 

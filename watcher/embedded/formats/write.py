@@ -11,7 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from watcher.embedded.formats import gltf
+from watcher.embedded.formats import daetext, gltf, looks, objtext
 from watcher.embedded.formats.companions import Companions
 from watcher.embedded.formats.read import Model
 from watcher.embedded.script import JobFailure
@@ -47,17 +47,17 @@ def _need_triangles(model: Model, extension: str) -> None:
     if not any(len(getattr(part, "faces", ())) for part in model.scene.geometry.values()):
         raise JobFailure(
             f"the model is a cloud of points, and {extension.upper()} holds triangles only",
-            fix="convert it to glb, gltf, ply or obj",
+            fix="convert it to glb, gltf, ply, obj or xyz",
         )
 
 
-def glb_of(scene: Any, metres: float = 1.0) -> bytes:
-    """GLB of a trimesh scene whose numbers are ``metres`` metres each."""
+def glb_of(scene: Any, metres: float = 1.0, up: str = "y") -> bytes:
+    """GLB of a trimesh scene whose numbers are ``metres`` metres each; ``up`` is turned to y."""
     content = scene.export(file_type="glb")
-    if metres == 1.0:
+    if metres == 1.0 and up == "y":
         return bytes(content)
     document = gltf.read_glb(content, "output.glb", Companions(Path(), _ignore))
-    return gltf.pack_glb(gltf.scaled(document, metres))
+    return gltf.pack_glb(gltf.placed(document, metres, up))
 
 
 def _ignore(_: str) -> None:
@@ -68,25 +68,30 @@ def _glb(model: Model, target: Path) -> None:
     if model.document is not None:
         target.write_bytes(gltf.pack_glb(model.document))
     else:
-        target.write_bytes(glb_of(model.scene, METRES.get(model.unit, 1.0)))
+        target.write_bytes(_glb_of(model))
+
+
+def _glb_of(model: Model) -> bytes:
+    """As glTF is y-up: turned where the input says which axis is up, else left as it is."""
+    up = model.up if model.declared else "y"
+    return glb_of(model.scene, METRES.get(model.unit, 1.0), up)
 
 
 def _gltf(model: Model, target: Path) -> None:
     document = model.document
     if document is None:
-        content = glb_of(model.scene, METRES.get(model.unit, 1.0))
+        content = _glb_of(model)
         document = gltf.read_glb(content, target.name, Companions(target.parent, _ignore))
     target.write_bytes(gltf.pack_gltf(document))
 
 
 def _obj(model: Model, target: Path) -> None:
-    from trimesh.exchange.obj import export_obj  # noqa: PLC0415 - imported with the first job
+    _put(objtext.pack(model.scene, target.stem), target.parent)
 
-    export: Any = export_obj
-    text, beside = export(model.scene, return_texture=True, mtl_name=f"{target.stem}.mtl")
-    target.write_text(text, encoding="utf-8")
-    for name, content in beside.items():
-        (target.parent / Path(name).name).write_bytes(content)
+
+def _put(files: dict[str, bytes], folder: Path) -> None:
+    for name, content in files.items():
+        (folder / name).write_bytes(content)
 
 
 def placed(scene: Any) -> list[Any]:
@@ -139,8 +144,8 @@ def _cloud(scene: Any) -> Any:
     import numpy as np  # noqa: PLC0415 - imported with the first job
     import trimesh  # noqa: PLC0415 - imported with the first job
 
-    parts = [(part.vertices, getattr(part, "colors", ())) for part in scene.dump()]
-    complete = all(len(colours) == len(points) for points, colours in parts)
+    parts = [(part.vertices, looks.colours(part)) for part in scene.dump()]
+    complete = all(colours is not None for _, colours in parts)
     cloud: Any = trimesh.PointCloud
     return cloud(
         np.concatenate([points for points, _ in parts]),
@@ -149,16 +154,22 @@ def _cloud(scene: Any) -> Any:
 
 
 def _dae(model: Model, target: Path) -> None:
-    from trimesh.exchange.dae import export_collada  # noqa: PLC0415 - imported with the first job
+    metres = METRES.get(model.unit, 1.0)
+    up = "y" if model.up == "?" else model.up
+    _put(daetext.pack(model.scene.scaled(metres), target.stem, 1.0, up), target.parent)
 
-    scene = model.scene.scaled(METRES.get(model.unit, 1.0))
-    parts = placed(scene)
-    for part in parts:
-        material: Any = getattr(part.visual, "material", None)
-        if getattr(material, "roughnessFactor", None) == 0:
-            material.roughnessFactor = 0.01  # COLLADA's shininess is its inverse
-    export: Any = export_collada
-    target.write_bytes(export(parts))
+
+def _xyz(model: Model, target: Path) -> None:
+    """Every vertex where it stands, with its colour where every part has one."""
+    import numpy as np  # noqa: PLC0415 - imported with the first job
+
+    cloud = _cloud(model.scene)
+    rows = np.asarray(cloud.vertices)
+    line = "%.9g %.9g %.9g\n"
+    if looks.colours(cloud) is not None:
+        rows = np.concatenate([rows, np.asarray(cloud.colors)[:, :3]], axis=1)
+        line = "%.9g %.9g %.9g %d %d %d\n"
+    target.write_text(line * len(rows) % tuple(rows.ravel().tolist()), encoding="ascii")
 
 
 def _3mf(model: Model, target: Path) -> None:
@@ -178,5 +189,6 @@ _WRITERS: dict[str, Callable[[Model, Path], None]] = {
     "3mf": _3mf,
     "off": _off,
     "dae": _dae,
+    "xyz": _xyz,
 }
 OUTPUTS = tuple(_WRITERS)

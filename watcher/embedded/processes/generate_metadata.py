@@ -30,7 +30,7 @@ def main(pc: ProcessContext, params: dict[str, Any]) -> dict[str, Any]:
     "part_count", "mesh_count", "node_count", "material_count", "texture_count", "animation_count",
     "variant_count", "format"}
     """
-    Params(params, ())
+    Params(params, (), pc.warn)
     pc.progress_set_total(2)
     pc.progress_next("Reading the input")
     model = job.model(pc)

@@ -33,17 +33,18 @@ def main(pc: ProcessContext, params: dict[str, Any]) -> dict[str, Any]:
     "height": 512,            [optional] of the pictures in pixels, 16 to 4096 (default: 512)
     "samples": 16,            [optional] light paths per pixel, 0 to 1024: more is smoother and
                               slower; 0 draws without Mitsuba, plainly (default: 16)
-    "background": "#f3f4f6"   [optional] a colour, or "transparent" (default: "#f3f4f6")
+    "background": "#f3f4f6"   [optional] #rrggbb, "white", "black" or "transparent"
+                              (default: "#f3f4f6")
     }
     preview.glb has at most 500000 triangles.
     Result: {"thumbs": {"iso": "iso.png", "x": "x.png", "y": "y.png", "z": "z.png"},
     "preview": {"file": "preview.glb", "size": "512x512"}, "metadata": {...},
     "process_duration": seconds}
     """
-    given = Params(params, ("width", "height", "samples", "background"))
+    given = Params(params, ("width", "height", "samples", "background"), pc.warn)
     size = tuple(given.whole(side, 512, (16, _LARGEST)) for side in ("width", "height"))
     samples = given.whole("samples", 16, (0, _MOST_SAMPLES))
-    background = given.colour("background", "#f3f4f6", (TRANSPARENT,))
+    background = given.colour("background", "#f3f4f6", (TRANSPARENT, "white", "black"))
     started = time.monotonic()
     pc.progress_set_total(6)
     pc.progress_next("Reading the input")
@@ -53,7 +54,7 @@ def main(pc: ProcessContext, params: dict[str, Any]) -> dict[str, Any]:
     pc.progress_next("Drawing")
     for name, file in draw_all(
         model.scene,
-        model.format.up,
+        model.up,
         folder,
         size=(size[0], size[1]),
         samples=samples,
@@ -62,7 +63,8 @@ def main(pc: ProcessContext, params: dict[str, Any]) -> dict[str, Any]:
     ):
         thumbs[name] = file
         pc.progress_next(f"Drawn {file}")
-    (folder / "preview.glb").write_bytes(preview(model.scene, METRES.get(model.unit, 1.0)))
+    up = model.up if model.declared else "y"
+    (folder / "preview.glb").write_bytes(preview(model.scene, METRES.get(model.unit, 1.0), up))
     found = metadata(model)
     (folder / "metadata.json").write_text(json.dumps(found, indent=4), encoding="utf-8")
     return {

@@ -27,7 +27,7 @@ def main(pc: ProcessContext, params: dict[str, Any]) -> dict[str, Any]:
     }
     Result: {"sleep": 1.5}
     """
-    given = Params(params, ("duration", "seconds"))
+    given = Params(params, ("duration", "seconds"), pc.warn)
     duration = given.number("duration", given.number("seconds", 0.1, _LONGEST), _LONGEST)
     steps = max(1, min(100, math.ceil(duration)))
     pc.progress_set_total(steps)
