@@ -66,6 +66,8 @@ class Asking:
         except urllib.error.HTTPError as error:
             with error:
                 return error.code, error.headers, error.read().decode()
+        except urllib.error.URLError as error:  # it does not listen yet
+            return 0, {}, str(error)
 
     def until(self, path, condition):
         end = time.monotonic() + DEADLINE

@@ -21,7 +21,13 @@ MAY = {
     "cli": {"", "adapters", "config", "core", "daemon", "embedded", "errors", "samples"},
     "": {"cli"},
 }
-PICKS = {"daemon/service.py", "daemon/intake.py", "daemon/scan.py"}  # may name an adapter
+# may name an adapter
+PICKS = {
+    "daemon/service.py",
+    "daemon/schedulers.py",
+    "daemon/intake.py",
+    "daemon/scan.py",
+}
 DATA_TYPES = """
     __future__ collections dataclasses datetime difflib enum functools json pathlib posixpath re
     shlex string struct typing unicodedata urllib zlib

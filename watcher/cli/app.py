@@ -24,6 +24,7 @@ from watcher.errors import ConfigError, WatcherError
 DAEMON = {
     "init": ("operate", "Write a commented watcher.yaml and its folders."),
     "run": ("operate", "Watch the folders until SIGTERM or Ctrl-C, which drain."),
+    "reload": ("operate", "Have the running daemon take up a changed configuration."),
     "check": ("operate", "Validate the configuration."),
     "schema": ("operate", "Print the configuration's JSON Schema, for editors."),
     "plan": ("plan", "Show which file goes to which rule, and why others do not."),

@@ -1,4 +1,4 @@
-"""The daemon's commands that need no ledger: init, run, check, schema.
+"""The daemon's commands: init, run, reload, check, schema.
 
 Imports click, ``config`` and ``daemon.service``. Invariant: ``check`` and ``run`` refuse the same
 configurations.
@@ -7,14 +7,16 @@ configurations.
 from __future__ import annotations
 
 import json
+import os
 import sys
+import time
 from pathlib import Path
 
 import click
 
 from watcher.cli.app import ExitCode, say_json
-from watcher.cli.options import config_option, loaded
-from watcher.config.load import find
+from watcher.cli.options import config_option, daemon_runs, loaded
+from watcher.config.load import find, state_of
 from watcher.config.schema import sample
 from watcher.config.schema import schema as json_schema
 from watcher.config.values import duration
@@ -86,7 +88,20 @@ def _run(config: Path | None, patience: float | None, *, verbose: bool) -> int:
     )
     for warning in ready.warnings:
         log.warning("config.warning", reason=warning)
-    service = Service(settings, log)
+
+    def again() -> Settings:
+        fresh = loaded(config)
+        # new secrets are known to the log before anything can print them
+        logs.configure(
+            level="debug" if verbose else fresh.settings.log_level,
+            form=settings.log_format,
+            secrets=[*logs.secrets_of(settings), *logs.secrets_of(fresh.settings)],
+        )
+        for warning in fresh.warnings:
+            log.warning("config.warning", reason=warning)
+        return fresh.settings
+
+    service = Service(settings, log, configuration=again)
     service.handle_signals()
     if patience is None:
         service.run()
@@ -96,6 +111,34 @@ def _run(config: Path | None, patience: float | None, *, verbose: bool) -> int:
         log.error("trouble", where="scheduler", reason=ended.unreachable)
         return ExitCode.UNREACHABLE
     return ExitCode.FAILED if ended.failed or ended.left else ExitCode.OK
+
+
+@click.command()
+@config_option
+def reload(config: Path | None) -> int:
+    """Have the running daemon take up the configuration as it is now.
+
+    An invalid one is refused here and by the daemon, which goes on with the last good one.
+    """
+    from watcher.adapters.ledger import open_ledger  # noqa: PLC0415  (--help stays quick)
+
+    path = find(config, os.environ)
+    try:
+        state, fault = loaded(path).settings.state, None
+    except ConfigError as error:
+        state, fault = state_of(path), error
+    if not daemon_runs(state):
+        if fault is not None:
+            raise fault
+        click.echo("watcher: no daemon uses this state folder; the next start reads it", err=True)
+        return ExitCode.FAILED
+    ledger = open_ledger(state, read_only=False)
+    ledger.ask("reload", {}, time.time())
+    ledger.close()
+    if fault is not None:
+        raise fault
+    click.echo(f"{path}: valid; the daemon takes it up")
+    return ExitCode.OK
 
 
 @click.command()
@@ -120,7 +163,7 @@ def check(config: Path | None, online: bool) -> int:  # noqa: FBT001
 
 def _ask_schedulers(settings: Settings) -> None:
     """Ask each scheduler for its processes, and whether it knows those of the rules."""
-    from watcher.daemon.service import build_backend  # noqa: PLC0415  (--help stays quick)
+    from watcher.daemon.schedulers import build_backend  # noqa: PLC0415  (--help stays quick)
 
     for name, scheduler in settings.schedulers.items():
         backend = build_backend(scheduler, settings.state)

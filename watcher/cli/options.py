@@ -6,6 +6,7 @@ configuration the same way by every command.
 
 from __future__ import annotations
 
+import fcntl
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -51,6 +52,18 @@ def ledger_of(settings: Settings, *, write: bool = False) -> Ledger | None:
         if settings.ledger == SQLITE and not any(settings.state.glob("ledger*")):
             return None
         raise
+
+
+def daemon_runs(state: Path) -> bool:
+    """Whether a daemon holds this state folder."""
+    try:
+        with (state / "lock").open("rb") as held:
+            fcntl.flock(held, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:
+        return False
+    return False
 
 
 def place_of(settings: Settings, path: str) -> tuple[Folder, str]:

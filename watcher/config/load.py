@@ -68,6 +68,17 @@ def load(path: Path, environ: Mapping[str, str], *, built_in: Path = BUILT_IN) -
     raise ConfigError(_lines(path, problems), where=str(path))
 
 
+def state_of(path: Path) -> Path:
+    """The state folder that a configuration names although it is not valid, or the default one."""
+    try:
+        tree, _ = positions.read(_text(path))
+    except ConfigError:
+        tree = None
+    found = tree.child("state") if tree is not None else None
+    text = found.raw if found is not None and found.raw and "$" not in found.raw else "./var"
+    return Path(os.path.normpath(path.absolute().parent / text))
+
+
 def _checked(
     tree: Tree, path: Path, environ: Mapping[str, str], built_in: Path, problems: list[Problem]
 ) -> checks.Checking | None:

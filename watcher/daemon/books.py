@@ -28,7 +28,8 @@ from watcher.core.effects import (
     Staged,
     Submit,
 )
-from watcher.core.lifecycle import IN_FLIGHT, Step, all_staged
+from watcher.core.epochs import Epoch, folder_named, obstacle, rule_named, settings_of
+from watcher.core.lifecycle import IN_FLIGHT, FileEvent, Step, all_staged
 from watcher.core.model import FileRecord, FileState, JobRecord, JobState, Output, Work
 from watcher.core.ports import Change, Clock, Ledger
 from watcher.core.settings import Folder, Rule, Settings
@@ -43,7 +44,7 @@ PATIENCE = 0.5  # seconds until a file that others may need is disposed of, if t
 class Outside:
     """What the engine lets out: effects to hands, polls to schedulers, looks to the intake, every
     recorded change and every trouble to whoever tells of it. ``may_need`` asks the intake whether a
-    main file that is not accepted yet may call for a path."""
+    main file that is not accepted yet may call for a path; ``reload`` reads the configuration."""
 
     perform: Callable[[Effect], None]
     poll: Callable[[str, tuple[str, ...]], None]
@@ -52,13 +53,22 @@ class Outside:
     changed: Callable[[Sequence[Change]], None]
     trouble: Callable[[str, WatcherError], None]
     back: Callable[[str], None] = lambda _: None  # the trouble of this name is over
+    reload: Callable[[], None] = lambda: None
 
 
 class Books:
     """See the module."""
 
-    def __init__(self, settings: Settings, ledger: Ledger, clock: Clock, outside: Outside) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        ledger: Ledger,
+        clock: Clock,
+        outside: Outside,
+        former: Sequence[Epoch] = (),
+    ) -> None:
         self.settings = settings
+        self.former = former
         self.ledger = ledger
         self.clock = clock
         self.outside = outside
@@ -81,12 +91,35 @@ class Books:
     # ------------------------------------------------------------ looking things up
     def rule(self, folder: str, rule: str) -> Rule | None:
         """A configured rule, or None when it is gone."""
-        rules = self._folders[folder].rules if folder in self._folders else ()
-        return next((one for one in rules if one.name == rule), None)
+        return rule_named(self.settings, folder, rule)
 
     def rule_of(self, file: FileRecord) -> Rule | None:
-        """The rule that took a file."""
-        return self.rule(file.folder, file.rule)
+        """The rule that took a file, as it was then."""
+        return rule_named(self._settings_of(file), file.folder, file.rule)
+
+    def _settings_of(self, file: FileRecord) -> Settings:
+        return settings_of(self.settings, self.former, file.id)
+
+    def _folder_of(self, file: FileRecord) -> Folder:
+        found = folder_named(self._settings_of(file), file.folder)
+        assert found is not None  # noqa: S101  (callers let go of files whose folder is gone)
+        return found
+
+    def obstacle(self, work: Work, *, now: bool = False) -> str:
+        """Why a file cannot go on under the configuration, nothing when it can: the one that took
+        it, or with ``now`` (and for what was held for it) the present one."""
+        file = work.file
+        held = file.state is FileState.HELD and not file.next_at
+        settings = self.settings if now or held else self._settings_of(file)
+        return obstacle(settings, list(self.polls), work)
+
+    def hold(self, work: Work, reason: str) -> None:
+        """A file that the configuration knows no way for waits for it, untouched."""
+        step = Step(work)
+        step.move_file(
+            FileEvent.HOLD, self.clock.now(), reason, reason=reason, attempt=0, next_at=0.0
+        )
+        self.note(step)
 
     def folder(self, name: str) -> Folder | None:
         """A configured folder, or None when it is gone."""
@@ -101,7 +134,7 @@ class Books:
         the last job is staged (``foresee`` has asked), after a clash, and at recovery."""
         rule = self.rule_of(work.file)
         assert rule is not None  # noqa: S101  (callers let go of files whose rule is gone)
-        folder = self._folders[work.file.folder]
+        folder = self._folder_of(work.file)
         owned: dict[str, str] = {}
         result = outcome.result if outcome is not None else None
         if isinstance(result, Staged | Clash) or (outcome is None and all_staged(work)):
@@ -301,7 +334,7 @@ class Books:
         work = self.work(file.id)
         assert work is not None  # noqa: S101  (it was recorded before this effect)
         source, now = str(self.settings.source), self.clock.now()
-        text = delivery.error_text(work, self._folders[file.folder], source, now)
+        text = delivery.error_text(work, self._folder_of(file), source, now)
         return Quarantine(file, text, parts)
 
 

@@ -6,7 +6,7 @@ the tree comes back as ``Wrong``; anything else is a fault of the program and is
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -31,6 +31,7 @@ from watcher.core.effects import (
     Unsure,
     Wrong,
 )
+from watcher.core.epochs import Epoch, settings_of
 from watcher.core.model import FileRecord, Fingerprint, JobRecord, Phase, printable
 from watcher.core.params import effective, spoken
 from watcher.core.ports import Backend, Files, JobRequest, Placement, Source
@@ -62,14 +63,16 @@ class World:
     settings: Settings
     backends: Mapping[str, Backend]
     files: Files
+    former: Sequence[Epoch] = ()
 
-    def folder(self, name: str) -> Folder:
-        """A folder by its name."""
-        return next(folder for folder in self.settings.folders if folder.name == name)
+    def folder(self, name: str, file_id: int) -> Folder:
+        """A folder by its name, as a file was accepted under it."""
+        settings = settings_of(self.settings, self.former, file_id)
+        return next(folder for folder in settings.folders if folder.name == name)
 
     def rule(self, file: FileRecord) -> Rule:
         """The rule that took a file."""
-        rules = self.folder(file.folder).rules
+        rules = self.folder(file.folder, file.id).rules
         return next(rule for rule in rules if rule.name == file.rule)
 
 
@@ -91,7 +94,7 @@ def _submit(world: World, effect: Submit) -> Result:
         told = backend.status([job.key]).get(job.key)
         if told is not None:
             return Unsure() if told.phase is Phase.UNSEEN else Sent(job.key)
-    folder, rule = world.folder(file.folder), world.rule(file)
+    folder, rule = world.folder(file.folder, file.id), world.rule(file)
     spec = rule.jobs[job.index]
     _unchanged(world, folder, file)
     readers: list[Hashing] = []
@@ -179,7 +182,7 @@ def _emptied(world: World, folder: Folder, file: FileRecord, job: JobRecord) -> 
 
 def _copy(world: World, effect: Copy) -> Result:
     file = effect.file
-    folder = world.folder(file.folder)
+    folder = world.folder(file.folder, file.id)
     _same(world, folder, file.path, file.print)
     with _our_side():
         into = world.files.staging(
@@ -193,7 +196,7 @@ def _copy(world: World, effect: Copy) -> Result:
 
 
 def _fetch(world: World, effect: Fetch) -> Result:
-    folder = world.folder(effect.file.folder)
+    folder = world.folder(effect.file.folder, effect.file.id)
     with _our_side():
         into = world.files.staging(
             folder.output,
@@ -205,7 +208,7 @@ def _fetch(world: World, effect: Fetch) -> Result:
 
 # ---------------------------------------------------------------- publish
 def _publish(world: World, effect: Publish) -> Result:
-    folder = world.folder(effect.file.folder)
+    folder = world.folder(effect.file.folder, effect.file.id)
     places = effect.places
     placements = [
         Placement(
@@ -238,7 +241,7 @@ def _staged_path(world: World, folder: Folder, file: FileRecord, job_id: int) ->
 # ---------------------------------------------------------------- the source
 def _dispose(world: World, effect: Dispose) -> Result:
     file = effect.file
-    folder = world.folder(file.folder)
+    folder = world.folder(file.folder, file.id)
     if isinstance(folder.done, Path):
         result = _move(world, folder, file, folder.done)
         _move_parts(world, folder, file, effect.parts, folder.done)
@@ -252,7 +255,7 @@ def _dispose(world: World, effect: Dispose) -> Result:
 
 def _quarantine(world: World, effect: Quarantine) -> Result:
     file = effect.file
-    folder = world.folder(file.folder)
+    folder = world.folder(file.folder, file.id)
     try:
         result = _move(world, folder, file, folder.failed)
     except (FileGone, FileChanged):
@@ -285,13 +288,13 @@ def _move_parts(
 
 
 def _identify(world: World, effect: Identify) -> Result:
-    folder = world.folder(effect.file.folder)
+    folder = world.folder(effect.file.folder, effect.file.id)
     return Done(world.files.digest(folder.input, effect.file.path))
 
 
 def _return(world: World, effect: Return) -> Result:
     file = effect.file
-    folder = world.folder(file.folder)
+    folder = world.folder(file.folder, file.id)
     world.files.archive(folder.failed, file.disposal, file.print, folder.input, file.path)
     for part in file.parts:
         with suppress(FileError):
@@ -305,8 +308,8 @@ def _return(world: World, effect: Return) -> Result:
 
 
 def _clean(world: World, effect: Clean) -> Result:
-    folder = world.folder(effect.folder)
     for job in effect.jobs:
+        folder = world.folder(effect.folder, job.file_id)
         with suppress(WatcherError):
             world.files.discard(
                 folder.output, world.settings.state, token(job.file_id, job.id, effect.arrival)

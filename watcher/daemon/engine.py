@@ -9,7 +9,7 @@ starts before the change that tells of it is durable.
 from __future__ import annotations
 
 import queue
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 
 from watcher.core import outcomes, pacing
@@ -25,9 +25,11 @@ from watcher.core.effects import (
     Told,
     Wrong,
 )
+from watcher.core.epochs import Epoch
 from watcher.core.lifecycle import UNFINISHED, FileEvent, Step, all_staged, recover, spec_of
 from watcher.core.model import FileState, JobRecord, JobState, JobStatus, Phase, Work
-from watcher.core.ports import Clock, Ledger
+from watcher.core.ports import Clock, Lane, Ledger
+from watcher.core.queueing import WINDOW
 from watcher.core.settings import Settings
 from watcher.daemon.arrivals import Arrivals
 from watcher.daemon.books import Books, Outside
@@ -55,14 +57,29 @@ class Stop:
     """Begin nothing new, finish what is in hand, record it, and end."""
 
 
-class Engine:
-    """See the module. ``post`` may be called from any thread, the rest from the engine's own."""
+@dataclass(frozen=True, slots=True)
+class Reload:
+    """Somebody wants the configuration read again."""
 
-    def __init__(self, settings: Settings, ledger: Ledger, clock: Clock, outside: Outside) -> None:
+
+class Engine:
+    """See the module. ``post`` may be called from any thread, the rest from the engine's own.
+
+    ``former`` are the configurations that files in work may have been accepted under.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        ledger: Ledger,
+        clock: Clock,
+        outside: Outside,
+        former: Sequence[Epoch] = (),
+    ) -> None:
         self.inbox: queue.SimpleQueue[object] = queue.SimpleQueue()
         # an arrival that lies in the inbox may call for a part as well as one that settles
         seen = replace(outside, may_need=lambda *at: outside.may_need(*at) or self._pressed())
-        self.books = Books(settings, ledger, clock, seen)
+        self.books = Books(settings, ledger, clock, seen, former)
         self.beat = clock.monotonic()
         self._arrivals = Arrivals(self.books)
         self._starts = Starts(self.books)
@@ -75,6 +92,7 @@ class Engine:
             Hint: self._on_hint,
             Absent: self._arrivals.gone,
             Stop: self._on_stop,
+            Reload: self._on_reload,
         }
 
     def _pressed(self) -> bool:
@@ -89,9 +107,11 @@ class Engine:
         """Take up what an earlier life of the daemon left."""
         books = self.books
         for work in books.ledger.unfinished():
-            if books.rule_of(work.file) is None:
-                self._orphan(work)
+            reason = books.obstacle(work)
+            if reason:
+                self._orphan(work, reason)
                 continue
+            work = self._freed(work)  # noqa: PLW2901  (the same file, as it is now)
             books.active.put(work)
             books.effects.extend(recover(work))
             if work.file.state in UNFINISHED:
@@ -100,7 +120,28 @@ class Engine:
             rule = books.rule(lane.folder, lane.rule)
             if rule is not None:
                 books.lanes.queue(lane, rule.priority).beyond = count
+            else:
+                self._hold_lane(lane)
         books.commit()
+
+    def _freed(self, work: Work) -> Work:
+        """A file that was held for its configuration alone goes on, now that this is back."""
+        file = work.file
+        if file.state is not FileState.HELD or file.next_at:
+            return work
+        step = Step(work)
+        step.move_file(FileEvent.BEGIN, self.books.clock.now(), reason="")
+        self.books.note(step)
+        return step.work
+
+    def _hold_lane(self, lane: Lane) -> None:
+        """Accepted files of a rule that is gone wait for its return, and say so."""
+        books, last = self.books, None
+        while works := books.ledger.waiting(lane, WINDOW, last):
+            last = (works[-1].file.priority, works[-1].file.id)
+            for work in works:
+                books.hold(work, books.obstacle(work, now=True))
+            books.commit()
 
     def _resume(self, work: Work) -> None:
         """What recovery leaves to the engine: waiting and asked-for jobs, and publishing."""
@@ -116,14 +157,13 @@ class Engine:
             elif job.state in ASKED:
                 books.ask_for(job, at_once=True)
 
-    def _orphan(self, work: Work) -> None:
-        """Its folder or rule is no longer configured: it waits for the configuration, untouched."""
+    def _orphan(self, work: Work, reason: str) -> None:
+        """It waits for the configuration, untouched; told once."""
         file = work.file
-        if file.state in (FileState.ACCEPTED, FileState.WORKING):
-            step = Step(work)
-            reason = f"rule {file.rule!r} of folder {file.folder!r} is no longer configured"
-            step.move_file(FileEvent.HOLD, self.books.clock.now(), reason, reason=reason)
-            self.books.note(step)
+        if file.state is FileState.WORKING or (
+            file.state is FileState.HELD and (file.next_at or file.reason != reason)
+        ):
+            self.books.hold(work, reason)
 
     def run(self, until: Callable[[], bool]) -> None:
         """Turn until ``until`` says so, or until a stop has drained."""
@@ -169,6 +209,9 @@ class Engine:
             pass
         return messages
 
+    def _on_reload(self, _: Reload) -> None:
+        self.books.outside.reload()
+
     def _on_stop(self, _: Stop) -> None:
         self.books.stopping = True
 
@@ -191,7 +234,10 @@ class Engine:
         try:
             requests = books.ledger.requests()
             for request in requests:
-                self._arrivals.retry(request.body)
+                if request.kind == "reload":
+                    self._on_reload(Reload())
+                else:
+                    self._arrivals.retry(request.body)
             if requests:
                 books.commit()
                 books.ledger.answered([request.id for request in requests])

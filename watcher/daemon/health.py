@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 
 from watcher.core.model import FileState, printable
@@ -38,6 +39,7 @@ class Health:
     schedulers: Mapping[str, SchedulerHealth]
     delivered: int
     failed: int
+    refused: str = ""  # why the last new configuration was not taken up
 
 
 def sick(health: Health) -> list[str]:
@@ -53,6 +55,10 @@ def sick(health: Health) -> list[str]:
 def unready(settings: Settings, health: Health, ledger: Ledger) -> list[str]:
     """Why work does not flow everywhere; nothing when it does."""
     reasons = sick(health)
+    if health.refused:
+        reasons.append(
+            f"the new configuration was refused, the last good one is used: {health.refused}"
+        )
     for folder in settings.folders:
         reasons += _of_folder(folder, health.roots.get(folder.name))
     for name, one in health.schedulers.items():
@@ -65,6 +71,20 @@ def unready(settings: Settings, health: Health, ledger: Ledger) -> list[str]:
     except LedgerError as error:
         reasons.append(f"ledger: {error}")
     return [printable(reason) for reason in reasons + _full(settings)]
+
+
+def summary(health: Health, ledger: Ledger) -> str:
+    """One line for ``systemctl status``: what is wrong first, then how much of what."""
+    words = [f"folder {name} is offline" for name, one in health.roots.items() if not one.online]
+    words += [f"scheduler {n} is down" for n, one in health.schedulers.items() if one.trouble]
+    if health.refused:
+        words.append("the new configuration was refused")
+    totals: dict[FileState, int] = {}
+    with suppress(LedgerError):
+        for (_, state), count in ledger.counts().items():
+            totals[state] = totals.get(state, 0) + count
+    words += [f"{totals[state]} {state}" for state in FileState if totals.get(state)]
+    return printable(", ".join(words) or "nothing seen yet")
 
 
 def _of_folder(folder: Folder, root: RootState | None) -> list[str]:

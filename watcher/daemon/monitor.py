@@ -81,6 +81,10 @@ class Monitor:
         host, port = bound.getsockname()[:2]
         return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
+    def changed(self, settings: Settings) -> None:
+        """A new configuration is in force."""
+        self._settings = settings
+
     def stop(self) -> None:
         """End the replies under way, then the thread."""
         if self._server is not None and self._thread is not None:

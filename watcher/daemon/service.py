@@ -7,7 +7,6 @@ ledger.
 
 from __future__ import annotations
 
-import fcntl
 import os
 import signal
 import time
@@ -15,29 +14,28 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
 
 from structlog.typing import FilteringBoundLogger
 
 from watcher.adapters.clock import SystemClock
 from watcher.adapters.files import LocalFiles
-from watcher.adapters.http.backend import HttpBackend
-from watcher.adapters.http.client import Client
-from watcher.adapters.http.session import Server
 from watcher.adapters.ledger import open_ledger
 from watcher.core.effects import Effect
 from watcher.core.lifecycle import UNFINISHED
-from watcher.core.ports import Backend, Change, Ledger, NewFile, SaveFile
-from watcher.core.settings import SchedulerSettings, Settings
+from watcher.core.ports import Change, Ledger, NewFile, SaveFile
+from watcher.core.settings import Settings
 from watcher.daemon import logs
 from watcher.daemon.books import Outside
 from watcher.daemon.effects import World, file_of
-from watcher.daemon.engine import Engine, Hint, Stop
+from watcher.daemon.engine import Engine, Hint, Reload, Stop
 from watcher.daemon.hands import Hands
-from watcher.daemon.health import Health, SchedulerHealth
+from watcher.daemon.health import Health, SchedulerHealth, summary
 from watcher.daemon.intake import Intake
+from watcher.daemon.lock import lock_state
 from watcher.daemon.monitor import Monitor
+from watcher.daemon.reloads import Reloads
 from watcher.daemon.roots import Roots
+from watcher.daemon.schedulers import Schedulers
 from watcher.daemon.sightings import (
     Absent,
     Arrival,
@@ -47,11 +45,11 @@ from watcher.daemon.sightings import (
     ScanDone,
     Sighting,
 )
-from watcher.embedded.scheduler import EmbeddedOptions, EmbeddedScheduler
-from watcher.errors import StateTaken, WatcherError
+from watcher.daemon.systemd import Supervisor
+from watcher.embedded.scheduler import EmbeddedScheduler
+from watcher.errors import WatcherError
 
 JOBS_KEPT = 86400.0  # seconds that an ended embedded job is kept when nobody fetched it
-CONNECT = 10.0  # seconds to wait for a connection, where a request may take longer
 QUIET = 0.3  # seconds without anything to do after which ``run --once`` ends
 
 
@@ -66,53 +64,6 @@ class Ended:
     unreachable: str = ""
 
 
-def lock_state(state: Path) -> IO[str]:
-    """Own a state folder for as long as the returned file stays open.
-
-    Raises:
-        StateTaken: another daemon owns it, or it cannot be made.
-    """
-    try:
-        state.mkdir(parents=True, exist_ok=True, mode=0o750)
-        held = (state / "lock").open("a+")
-    except OSError as error:
-        raise StateTaken(
-            f"the state folder cannot be used: {error.strerror}", where=str(state)
-        ) from error
-    try:
-        fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        held.seek(0)
-        owner = held.read().strip() or "unknown"
-        held.close()
-        raise StateTaken(
-            f"another watcher (process {owner}) uses this state folder",
-            where=str(state),
-            fix="stop it, or give this one a state of its own",
-        ) from None
-    held.truncate(0)
-    held.write(str(os.getpid()))
-    held.flush()
-    return held
-
-
-def build_backend(scheduler: SchedulerSettings, state: Path) -> Backend:
-    """The scheduler that the settings name.
-
-    Raises:
-        StateTaken: another process owns the embedded scheduler's folder.
-    """
-    if scheduler.url != "embedded":
-        token = scheduler.token.reveal() if scheduler.token is not None else ""
-        connect = min(CONNECT, scheduler.timeout)
-        server = Server(url=scheduler.url, token=token, connect=connect, read=scheduler.timeout)
-        return HttpBackend(Client(server))
-    own = state if scheduler.name == "default" else state / "schedulers" / scheduler.name
-    return EmbeddedScheduler(
-        EmbeddedOptions(state=own, workers=scheduler.workers, processes=scheduler.processes)
-    )
-
-
 class Service:
     """One daemon: built, run once, closed."""
 
@@ -122,12 +73,17 @@ class Service:
         log: FilteringBoundLogger,
         *,
         listener: Callable[[Sequence[Change]], None] | None = None,
+        configuration: Callable[[], Settings] | None = None,
     ) -> None:
         self.settings = settings
         self.log = log
+        self.reloads = Reloads(settings, configuration, log)
+        self.supervisor = Supervisor(os.environ)
         self._listener = listener
         self._paths: dict[int, str] = {}
         self._signals = 0
+        self._renewing = False
+        self._ending = False
         self.roots: dict[str, RootState] = {}
         self._refused: set[tuple[str, str]] = set()
         self._monitor: Monitor | None = None
@@ -136,11 +92,17 @@ class Service:
         self.ledger: Ledger = open_ledger(settings.state, read_only=False, url=settings.ledger)
         self.files = LocalFiles()
         self.clock = SystemClock()
-        self.backends = {
-            name: build_backend(one, settings.state) for name, one in settings.schedulers.items()
-        }
-        self.engine = Engine(settings, self.ledger, self.clock, self._outside())
-        self.hands = Hands(World(settings, self.backends, self.files), self.engine.post, log)
+        self.schedulers = Schedulers(settings.state, self._hint)
+        self.backends = self.schedulers.backends
+        self.schedulers.change(settings.schedulers)
+        self._join()
+
+    def _join(self) -> None:
+        """The parts that live as long as one configuration does."""
+        settings, former = self.settings, tuple(self.reloads.former)
+        self.engine = Engine(settings, self.ledger, self.clock, self._outside(), former)
+        world = World(settings, self.backends, self.files, former)
+        self.hands = Hands(world, self.engine.post, self.log)
         self.intake = Intake(
             settings.folders,
             self.files,
@@ -149,8 +111,6 @@ class Service:
             deliver=self._sighted,
             roots=Roots(settings.state / "roots.json"),
         )
-        for name, backend in self.backends.items():
-            backend.listen(self._hint(name))
 
     def _sweep(self) -> None:
         """Remove what a killed daemon left of files that have come to their end: staging folders,
@@ -182,6 +142,7 @@ class Service:
             changed=self._changed,
             trouble=self._trouble,
             back=self._back,
+            reload=self._reload,
         )
 
     def _perform(self, effect: Effect) -> None:
@@ -196,8 +157,8 @@ class Service:
     def _may_need(self, folder: str, path: str) -> bool:
         return self.intake.may_need(folder, path)
 
-    def _hint(self, scheduler: str) -> Callable[[str], None]:
-        return lambda remote: self.engine.post(Hint(scheduler, remote))
+    def _hint(self, scheduler: str, remote: str) -> None:
+        self.engine.post(Hint(scheduler, remote))
 
     # ------------------------------------------------------------ what is told
     def _changed(self, changes: Sequence[Change]) -> None:
@@ -217,6 +178,7 @@ class Service:
         return self._paths.get(file_id) or (work.file.path if work is not None else "")
 
     def _trouble(self, where: str, error: WatcherError) -> None:
+        self.engine.beat = self.clock.monotonic()  # it waits, and knows for what
         self.log.error("trouble", where=where, reason=str(error))
 
     def _back(self, where: str) -> None:
@@ -273,8 +235,9 @@ class Service:
         tally = self.engine.books.tally
         return Health(
             beat_age=self.clock.monotonic() - self.engine.beat,
-            intake_alive=self.intake.alive(),
+            intake_alive=self._renewing or self.intake.alive(),
             roots=dict(self.roots),
+            refused=self.reloads.refused,
             schedulers={
                 name: SchedulerHealth(len(polls.jobs), shut[name][1] if name in shut else "")
                 for name, polls in self.engine.books.polls.items()
@@ -309,10 +272,12 @@ class Service:
             folders=[folder.name for folder in self.settings.folders],
         )
         self._sweep()
-        self.engine.recover()
-        self.intake.start()
+        self.supervisor.watch(self._beat_age, lambda: summary(self.health(), self.ledger))
         try:
-            self.engine.run(until)
+            self._turn(until)
+            while self.reloads.pending and not self._ending:
+                self._renew()
+                self._turn(until)
         finally:
             ended = self._ended()
             self.close()
@@ -320,6 +285,54 @@ class Service:
             "daemon.stopped", delivered=ended.delivered, failed=ended.failed, left=ended.left
         )
         return ended
+
+    def _beat_age(self) -> float:
+        return self.clock.monotonic() - self.engine.beat
+
+    def _turn(self, until: Callable[[], bool]) -> None:
+        """One configuration's life: until the end, or until the next one."""
+        self.engine.recover()
+        self.intake.start()
+        self._renewing = False
+        self.supervisor.ready(f"watching {len(self.settings.folders)} folders")
+        self.engine.run(until)
+
+    # ------------------------------------------------------------ a new configuration
+    def _reload(self) -> None:
+        """Read the configuration; a valid one that differs drains the engine for its sake."""
+        if self.reloads.pending or self._ending:
+            return
+        self.supervisor.reloading()
+        if self.reloads.read():
+            self.engine.books.stopping = True
+        else:
+            self.supervisor.ready(summary(self.health(), self.ledger))
+
+    def _renew(self) -> None:
+        """The engine has drained: build what depends on the configuration anew. Ledger, lock, page
+        and unchanged schedulers stay."""
+        self._renewing = True
+        self.intake.stop()
+        self.hands.close()
+        tally = self.engine.books.tally
+        try:
+            self.schedulers.change(self.reloads.next.schedulers)
+            self._take_up(self.reloads.taken(self.ledger.new_ids(1)[0]))
+        except WatcherError as error:
+            self.reloads.undo(error)
+            self.schedulers.change(self.settings.schedulers)
+        self._join()
+        self.engine.books.tally = tally
+        self.engine.books.stopping = self._ending
+
+    def _take_up(self, new: Settings) -> None:
+        same = {folder.name for folder in new.folders if folder in self.settings.folders}
+        self.roots = {name: root for name, root in self.roots.items() if name in same}
+        self.settings = new
+        self._make_folders()
+        if self._monitor is not None:
+            self._monitor.changed(new)
+        self.log.info("config.reloaded", folders=[folder.name for folder in new.folders])
 
     def _ended(self) -> Ended:
         books = self.engine.books
@@ -338,12 +351,15 @@ class Service:
 
     def stop(self) -> None:
         """Drain: begin nothing new, end what is in hand."""
+        self._ending = True
         self.log.info("daemon.stopping")
+        self.supervisor.stopping()
         self.engine.books.stopping = True
         self.engine.post(Stop())
 
     def close(self) -> None:
         """Stop in order: page, intake, effects, schedulers, ledger, lock."""
+        self.supervisor.close()
         if self._monitor is not None:
             self._monitor.stop()
         self.intake.stop()
@@ -354,7 +370,8 @@ class Service:
         self._lock.close()
 
     def handle_signals(self) -> None:
-        """SIGTERM and SIGINT drain; a second one ends at once (recovery takes it up)."""
+        """SIGTERM and SIGINT drain; a second one ends at once (recovery takes it up). SIGHUP reads
+        the configuration again."""
 
         def on_signal(number: int, _: object) -> None:
             self._signals += 1
@@ -364,3 +381,4 @@ class Service:
 
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, on_signal)
+        signal.signal(signal.SIGHUP, lambda *_: self.engine.post(Reload()))

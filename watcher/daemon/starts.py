@@ -49,6 +49,10 @@ class Starts:
         queue.beyond = max(0, queue.beyond - len(works)) if works else 0
 
     def _begin_file(self, work: Work) -> None:
+        reason = self._books.obstacle(work)
+        if reason:
+            self._books.hold(work, reason)
+            return
         self._books.active.put(work)
         for index in range(len(work.jobs)):
             current = self._books.active.works[work.file.id]

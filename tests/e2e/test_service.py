@@ -1,0 +1,222 @@
+"""The daemon as an administrator has it: the unit's command under a notify socket, and reloads."""
+
+import json
+import os
+import shlex
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+import urllib.error
+import urllib.request
+from contextlib import contextmanager
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+DEADLINE = 60.0
+FOLDER = """\
+  - name: {name}
+    input: ./{name}/in
+    output: ./{name}/out
+    settle: 100ms
+    scan_every: 500ms
+    rules:
+      - {{name: texts, match: "*.txt", process: {process}, deliver: "{deliver}"}}
+"""
+
+
+def folder(name, deliver="{name}", process="pass"):
+    return FOLDER.format(name=name, deliver=deliver, process=process)
+
+
+def free_port():
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        return probe.getsockname()[1]
+
+
+class Daemon:
+    def __init__(self, place, port):
+        self.place, self.port = place, port
+        self.config = place / "watcher.yaml"
+        self.notify = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self.notify.bind(str(place / "notify"))
+        self.notify.settimeout(DEADLINE)
+        self.log = place / "log"
+
+    def write(self, *folders):
+        head = f"state: ./var\nhttp: {{listen: '127.0.0.1:{self.port}'}}\n"
+        self.config.write_text(head + "folders:\n" + "".join(folders))
+
+    def told(self, word):
+        seen = ""
+        while word not in seen:
+            seen = self.notify.recv(65536).decode()
+        return seen
+
+    def cli(self, *words):
+        return subprocess.run(
+            [sys.executable, "-m", "watcher", *words],
+            cwd=self.place,
+            capture_output=True,
+            text=True,
+        )
+
+    def ask(self, path):
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{self.port}{path}", timeout=10) as reply:
+                return reply.status, reply.read().decode()
+        except urllib.error.HTTPError as error:
+            with error:
+                return error.code, error.read().decode()
+
+    def until(self, condition):
+        end = time.monotonic() + DEADLINE
+        while not (found := condition()):
+            assert time.monotonic() < end, self.log.read_text()
+            threading.Event().wait(0.05)
+        return found
+
+    def events(self):
+        return [json.loads(line)["event"] for line in self.log.read_text().splitlines()]
+
+
+def unit_command(config):
+    """The unit's own command line and environment, with this machine's paths."""
+    unit = (ROOT / "systemd" / "watcher.service").read_text().splitlines()
+    start = next(line for line in unit if line.startswith("ExecStart=")).partition("=")[2]
+    program, *words = shlex.split(start.replace("/etc/watcher/watcher.yaml", str(config)))
+    assert program == "/opt/watcher/bin/watcher"
+    set_ = [line.partition("=")[2] for line in unit if line.startswith("Environment=")]
+    return [sys.executable, "-m", "watcher", *words], dict(one.split("=", 1) for one in set_)
+
+
+@contextmanager
+def daemon(place, *folders):
+    one = Daemon(place, free_port())
+    one.write(*folders)
+    for name in ("a", "b"):
+        (place / name / "in").mkdir(parents=True, exist_ok=True)
+    command, extra = unit_command(one.config)
+    environ = {
+        **os.environ, **extra, "NOTIFY_SOCKET": str(place / "notify"), "WATCHDOG_USEC": "60000000"
+    }  # fmt: skip
+    environ.pop("WATCHDOG_PID", None)
+    with one.log.open("w") as log:
+        running = subprocess.Popen(command, cwd=place, env=environ, stdout=log, stderr=log)
+    one.pid = running.pid
+    try:
+        one.told("READY=1")
+        yield one
+        running.send_signal(signal.SIGTERM)
+        one.told("STOPPING=1")
+        assert running.wait(DEADLINE) == 0, one.log.read_text()
+    finally:
+        one.notify.close()
+        if running.poll() is None:
+            running.kill()
+            running.wait()
+
+
+def test_folders_come_change_and_go_while_it_runs(tmp_path):
+    with daemon(tmp_path, folder("a")) as run:
+        (tmp_path / "a/in/one.txt").write_text("1")
+        run.until((tmp_path / "a/out/one.txt").exists)
+
+        run.write(folder("a", deliver="new/{name}"), folder("b"))
+        os.kill(run.pid, signal.SIGHUP)
+        assert "RELOADING=1" in run.told("RELOADING")
+        run.told("READY=1")
+        (tmp_path / "a/in/two.txt").write_text("2")
+        (tmp_path / "b/in/three.txt").write_text("3")
+        run.until((tmp_path / "a/out/new/two.txt").exists)
+        run.until((tmp_path / "b/out/three.txt").exists)
+        assert not (tmp_path / "a/out/new/one.txt").exists()  # nothing is done twice
+
+        run.write(folder("b"))
+        done = run.cli("reload")
+        assert done.returncode == 0, done.stderr
+        run.until(lambda: run.events().count("config.reloaded") == 2)
+        (tmp_path / "a/in/four.txt").write_text("4")
+        (tmp_path / "b/in/five.txt").write_text("5")
+        run.until((tmp_path / "b/out/five.txt").exists)
+        assert not (tmp_path / "a/out/new/four.txt").exists()
+        run.until(lambda: run.ask("/readyz")[0] == 200)
+
+        os.kill(run.pid, signal.SIGHUP)
+        run.until(lambda: "config.unchanged" in run.events())
+    assert run.cli("reload").returncode == 1  # nobody is there to reload
+
+
+def test_an_invalid_configuration_is_refused_everywhere_and_the_last_good_one_stays(tmp_path):
+    with daemon(tmp_path, folder("a")) as run:
+        run.until(lambda: run.ask("/readyz")[0] == 200)
+        run.write(folder("a", process="nonsense"))
+        done = run.cli("reload")
+        assert done.returncode == 2
+        assert "has no process 'nonsense'" in done.stderr
+        run.until(lambda: "config.refused" in run.events())
+        run.told("the new configuration was refused")
+        status, text = run.ask("/readyz")
+        assert status == 503
+        assert "nonsense" in text
+        (tmp_path / "a/in/one.txt").write_text("1")
+        run.until((tmp_path / "a/out/one.txt").exists)
+        run.write(folder("a"))
+        os.kill(run.pid, signal.SIGHUP)
+        run.until(lambda: run.ask("/readyz")[0] == 200)
+
+
+def test_what_cannot_change_live_is_said(tmp_path):
+    with daemon(tmp_path, folder("a")) as run:
+        text = run.config.read_text().replace("./var", "./other").replace(str(run.port), "1")
+        run.config.write_text(text)
+        os.kill(run.pid, signal.SIGHUP)
+        run.until(lambda: run.events().count("config.later") == 2)
+        assert run.ask("/healthz")[0] == 200
+        assert not (tmp_path / "other").exists()
+
+
+SLEEPY = """\
+  - name: a
+    input: ./a/in
+    output: ./a/out
+    settle: 100ms
+    scan_every: 500ms
+    done: ./a/done
+    rules:
+      - name: slow
+        match: "*.txt"
+        script: ./slow.py
+        deliver: "{where}/{{stem}}.{{ext}}"
+"""
+SCRIPT = """\
+import pathlib, time
+
+def main(pc, params):
+    gate = pathlib.Path({gate!r})
+    while not gate.exists():
+        time.sleep(0.05)
+    (pathlib.Path(pc.get_output_dir()) / "made.out").write_text("made")
+"""
+
+
+def test_files_in_work_end_as_they_were_accepted(tmp_path):
+    (tmp_path / "slow.py").write_text(SCRIPT.format(gate=str(tmp_path / "gate")))
+    with daemon(tmp_path, SLEEPY.format(where="old")) as run:
+        (tmp_path / "a/in/one.txt").write_text("1")
+        run.until(lambda: "job.submitted" in run.events())
+        run.write(SLEEPY.format(where="new"))
+        os.kill(run.pid, signal.SIGHUP)
+        run.until(lambda: "config.reloaded" in run.events())
+        (tmp_path / "a/in/two.txt").write_text("2")
+        run.until(lambda: run.events().count("file.accepted") == 2)
+        run.write(folder("b"))  # and its folder is gone altogether
+        os.kill(run.pid, signal.SIGHUP)
+        run.until(lambda: run.events().count("config.reloaded") == 2)
+        (tmp_path / "gate").touch()
+        run.until((tmp_path / "a/out/old/one.out").exists)
+        run.until((tmp_path / "a/done/one.txt").exists)
+        run.until((tmp_path / "a/out/new/two.out").exists)
+        assert run.events().count("file.delivered") == 2

@@ -1,0 +1,60 @@
+"""The schedulers that the settings name: built, exchanged when their settings change, closed.
+
+Imports core, the HTTP adapter and the embedded scheduler. Invariant: a scheduler whose settings
+stay the same stays the same object, whatever else is reloaded.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from functools import partial
+from pathlib import Path
+
+from watcher.adapters.http.backend import HttpBackend
+from watcher.adapters.http.client import Client
+from watcher.adapters.http.session import Server
+from watcher.core.ports import Backend
+from watcher.core.settings import SchedulerSettings
+from watcher.embedded.scheduler import EmbeddedOptions, EmbeddedScheduler
+
+CONNECT = 10.0  # seconds to wait for a connection, where a request may take longer
+
+
+def build_backend(scheduler: SchedulerSettings, state: Path) -> Backend:
+    """The scheduler that the settings name.
+
+    Raises:
+        StateTaken: another process owns the embedded scheduler's folder.
+    """
+    if scheduler.url != "embedded":
+        token = scheduler.token.reveal() if scheduler.token is not None else ""
+        connect = min(CONNECT, scheduler.timeout)
+        server = Server(url=scheduler.url, token=token, connect=connect, read=scheduler.timeout)
+        return HttpBackend(Client(server))
+    own = state if scheduler.name == "default" else state / "schedulers" / scheduler.name
+    return EmbeddedScheduler(
+        EmbeddedOptions(state=own, workers=scheduler.workers, processes=scheduler.processes)
+    )
+
+
+class Schedulers:
+    """All of them, by name. ``hint(name, remote)`` is called when a job may have news."""
+
+    def __init__(self, state: Path, hint: Callable[[str, str], None]) -> None:
+        self.backends: dict[str, Backend] = {}
+        self._built: dict[str, SchedulerSettings] = {}
+        self._state = state
+        self._hint = hint
+
+    def change(self, wanted: Mapping[str, SchedulerSettings]) -> None:
+        """Close those that are gone or different, then build those that are missing.
+
+        Raises:
+            StateTaken: another process owns an embedded scheduler's folder.
+        """
+        for name in [n for n in self.backends if wanted.get(n) != self._built[n]]:
+            self.backends.pop(name).close()
+        for name in [n for n in wanted if n not in self.backends]:
+            self.backends[name] = build_backend(wanted[name], self._state)
+            self._built[name] = wanted[name]
+            self.backends[name].listen(partial(self._hint, name))
