@@ -49,8 +49,15 @@ class _Job:
 class FakeBackend:
     """A ``Backend``. Jobs end in the call that submits them, or by ``finish``."""
 
-    def __init__(self, plan: Plan | None = None, *, processes: Sequence[str] = ("echo",)) -> None:
+    def __init__(
+        self,
+        plan: Plan | None = None,
+        *,
+        processes: Sequence[str] = ("echo",),
+        put: Callable[[Path, str, bytes], Fetched] | None = None,
+    ) -> None:
         self.plan = plan or Plan()
+        self._put = put or put_on_disk
         self.down = False
         self.submitted: list[JobRequest] = []
         self.forgotten: list[str] = []
@@ -86,7 +93,7 @@ class FakeBackend:
         job = self._jobs[remote]
         if job.phase is not Phase.SUCCEEDED:
             raise TooEarly(f"the job is {job.phase}", where=remote)
-        return tuple(_put(into, name, made) for name, made in job.plan.outputs.items())
+        return tuple(self._put(into, name, made) for name, made in job.plan.outputs.items())
 
     def forget(self, remote: str) -> None:
         self._reach()
@@ -150,7 +157,8 @@ def _word(job: _Job) -> JobStatus:
     return JobStatus(job.phase, 100, result=job.plan.result, warnings=job.plan.warnings)
 
 
-def _put(into: Path, name: str, made: bytes) -> Fetched:
+def put_on_disk(into: Path, name: str, made: bytes) -> Fetched:
+    """One output of a job into a real staging folder."""
     target = into / name
     target.parent.mkdir(parents=True, exist_ok=True)
     target.write_bytes(made)

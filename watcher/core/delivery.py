@@ -15,7 +15,7 @@ from watcher.core.effects import Place
 from watcher.core.model import JobRecord, Output, Work, printable
 from watcher.core.params import effective, names
 from watcher.core.settings import Folder, Rule
-from watcher.core.templates import default_template, expand, suffixed
+from watcher.core.templates import default_template, expand, numbered, suffixed
 from watcher.errors import WatcherError
 
 
@@ -35,15 +35,18 @@ class Clashing:
     reason: str
 
 
-def plan(work: Work, rule: Rule, owned: dict[str, str]) -> Planned | Clashing:
+def plan(
+    work: Work, rule: Rule, owned: dict[str, str], *, repeat: bool = False
+) -> Planned | Clashing:
     """Expand the rule's template for every output that has no final name yet.
 
     ``owned`` tells which source path owns a target; only our own are replaced, unless the rule
     says ``on_conflict: replace``. Two jobs may make the same bytes under one name (both thumbnails
-    and metadata write ``metadata.json``): they are published once.
+    and metadata write ``metadata.json``): they are published once. ``repeat``: an unchanged content
+    of a rule that says ``on_repeat: version``, whose outputs get names with the arrival's number.
     """
     try:
-        outputs = tuple(_named(work, job, rule) for job in work.jobs)
+        outputs = tuple(_named(work, job, rule, repeat=repeat) for job in work.jobs)
     except WatcherError as error:
         return Clashing(str(error))
     first: dict[str, tuple[str, Output]] = {}
@@ -63,6 +66,9 @@ def plan(work: Work, rule: Rule, owned: dict[str, str]) -> Planned | Clashing:
         if one.target and first[one.target][1] is one
     )
     receipts = receipts_of(work, rule, outputs) if rule.receipt else ()
+    for target, _ in receipts:
+        if target in first:
+            return Clashing(_collision(rule, target, first[target][0], "its receipt"))
     return Planned(outputs, places, receipts)
 
 
@@ -80,23 +86,27 @@ def _collision(rule: Rule, target: str, first: str, second: str) -> str:
     )
 
 
-def targets(work: Work, rule: Rule) -> list[str]:
+def targets(work: Work, rule: Rule, *, repeat: bool = False) -> list[str]:
     """The final names as far as they can be known, for asking who owns them."""
     try:
-        return [one.target for job in work.jobs for one in _named(work, job, rule)]
+        return [one.target for job in work.jobs for one in _named(work, job, rule, repeat=repeat)]
     except WatcherError:
         return []
 
 
-def _named(work: Work, job: JobRecord, rule: Rule) -> tuple[Output, ...]:
+def _named(work: Work, job: JobRecord, rule: Rule, *, repeat: bool) -> tuple[Output, ...]:
     single = len(work.jobs) == 1 and len(job.outputs) == 1
     template = rule.deliver or default_template(single=single)
-    return tuple(
-        one
-        if one.target or one.published
-        else replace(one, target=expand(template, names(rule, work.file, job.label, one.name)))
-        for one in job.outputs
-    )
+    number = repeat and "{version" not in template  # which tells the arrivals apart by itself
+    named = []
+    for one in job.outputs:
+        if one.target or one.published:
+            named.append(one)
+            continue
+        target = expand(template, names(rule, work.file, job.label, one.name))
+        versioned = numbered(target, work.file.arrival) if number else target
+        named.append(replace(one, target=versioned))
+    return tuple(named)
 
 
 def receipts_of(

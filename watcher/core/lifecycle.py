@@ -53,6 +53,7 @@ class JobEvent(StrEnum):
     STAGED = "staged"
     PLANNED = "planned"
     PUBLISHED = "published"
+    SKIP = "skip"  # an unchanged content that its rule does not want twice
     AGAIN = "again"  # this attempt is void; wait for the next
     FAIL = "fail"
     RESTART = "restart"  # the file itself starts over
@@ -64,6 +65,7 @@ class FileEvent(StrEnum):
     BEGIN = "begin"
     HOLD = "hold"
     PUBLISHED = "published"
+    SKIP = "skip"
     FAIL = "fail"
     DISPOSED = "disposed"
     RESTART = "restart"
@@ -73,6 +75,7 @@ J, E = JobState, JobEvent
 JOB_MOVES: dict[tuple[JobState, JobEvent], JobState] = {
     (J.WAITING, E.START): J.SUBMITTING,
     (J.WAITING, E.STAGED): J.STAGED,  # pass: the copy is its own job
+    (J.WAITING, E.SKIP): J.DELIVERED,
     (J.WAITING, E.AGAIN): J.WAITING,
     (J.WAITING, E.FAIL): J.FAILED,
     (J.SUBMITTING, E.SENT): J.SUBMITTED,
@@ -93,13 +96,14 @@ JOB_MOVES: dict[tuple[JobState, JobEvent], JobState] = {
     (J.STAGED, E.DONE): J.FETCHING,  # staging was lost: fetch again
     (J.STAGED, E.AGAIN): J.WAITING,
     (J.STAGED, E.FAIL): J.FAILED,
-    **{(state, E.RESTART): J.WAITING for state in JobState if state is not J.DELIVERED},
+    **{(state, E.RESTART): J.WAITING for state in JobState if state not in (J.DELIVERED, J.FAILED)},
 }
 F, V = FileState, FileEvent
 FILE_MOVES: dict[tuple[FileState, FileEvent], FileState] = {
     (F.SETTLING, V.BEGIN): F.ACCEPTED,
     (F.ACCEPTED, V.BEGIN): F.WORKING,
     (F.ACCEPTED, V.HOLD): F.HELD,
+    (F.ACCEPTED, V.SKIP): F.DELIVERED,
     (F.ACCEPTED, V.FAIL): F.FAILED,
     (F.ACCEPTED, V.RESTART): F.ACCEPTED,
     (F.WORKING, V.PUBLISHED): F.DELIVERED,
@@ -112,7 +116,6 @@ FILE_MOVES: dict[tuple[FileState, FileEvent], FileState] = {
     (F.HELD, V.FAIL): F.FAILED,
     (F.HELD, V.RESTART): F.ACCEPTED,
     (F.DELIVERED, V.DISPOSED): F.ARCHIVED,
-    (F.FAILED, V.RESTART): F.ACCEPTED,  # retried before its source was moved away
 }
 UNFINISHED = (FileState.ACCEPTED, FileState.WORKING, FileState.HELD)
 IN_FLIGHT = (JobState.SUBMITTING, JobState.SUBMITTED, JobState.RUNNING)
@@ -309,15 +312,26 @@ def restart(work: Work, asset: Asset, now: float, *, why: str) -> Step:
 
 def finish(step: Step, folder: Folder, now: float) -> None:
     """All outputs are published: the file is delivered, and its source is due."""
-    keep = folder.done == "keep"
     for job in step.work.jobs:
         step.move_job(job, JobEvent.PUBLISHED, now, error="")
+    step.effects.append(clean(step.work, step.work.jobs))
+    _source_due(step, FileEvent.PUBLISHED, folder, now, "")
+
+
+def skip(step: Step, folder: Folder, now: float, why: str) -> None:
+    """An unchanged content came again and is not wanted twice: its source is due at once."""
+    for job in step.work.jobs:
+        step.move_job(job, JobEvent.SKIP, now)
+    _source_due(step, FileEvent.SKIP, folder, now, why)
+
+
+def _source_due(step: Step, event: FileEvent, folder: Folder, now: float, reason: str) -> None:
+    keep = folder.done == "keep"
     step.move_file(
-        FileEvent.PUBLISHED, now,
-        reason="", attempt=0, next_at=0.0, disposed=keep,
+        event, now, reason,
+        reason=reason, attempt=0, next_at=0.0, disposed=keep,
         disposal="" if keep else step.work.file.path,
     )  # fmt: skip
-    step.effects.append(clean(step.work, step.work.jobs))
     if not keep:
         step.effects.append(Dispose(step.work.file))
 

@@ -68,6 +68,7 @@ class Context:
     """What a decision about one file needs besides the file.
 
     ``owned``: which source path owns each target that matters. ``spread``: jitter in [0, 1).
+    ``repeat``: its outputs get names of their own, since its unchanged content came before.
     """
 
     folder: Folder
@@ -75,6 +76,7 @@ class Context:
     now: float
     spread: float = 0.0
     owned: dict[str, str]
+    repeat: bool = False
 
 
 def after(work: Work, outcome: Outcome, context: Context) -> Step:
@@ -127,7 +129,7 @@ def _unsure(step: Step, effect: Submit, job: JobRecord, context: Context) -> Non
     """It may be queued, or never have arrived: hold for a bounded while, then send it again under
     the same key, which lands on the same record if it is there after all."""
     since = effect.unsure or context.now
-    held = context.now - since > pacing.UNSURE_HOLD
+    held = not pacing.unsure(since, context.now)
     wait = 0.0 if held else pacing.backoff(1, 2.0, 2.0, context.spread)
     again_ = replace(
         effect, file=step.work.file, job=job, resumed=not held, unsure=0.0 if held else since
@@ -354,7 +356,7 @@ def _staged(step: Step, job_id: int, result: Staged, context: Context) -> Step:
 
 def publish(step: Step, context: Context, *, resumed: bool = False) -> None:
     """All jobs are staged: plan the final names (unless recorded) and publish."""
-    planned = plan(step.work, context.rule, context.owned)
+    planned = plan(step.work, context.rule, context.owned, repeat=context.repeat)
     if isinstance(planned, Clashing):
         fail(step, context.now, reason=planned.reason)
         return

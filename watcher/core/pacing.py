@@ -68,6 +68,17 @@ def transient(tries: int, *, now: float, spread: float) -> float:
     return now + backoff(tries, 1.0, SLOWEST_TRANSIENT, spread)
 
 
+def until(at: float, now: float) -> float:
+    """Seconds from now to a recorded wall time; bounded, since the clock may have been set back."""
+    return min(max(0.0, at - now), LONGEST_RETRY * 1.25)
+
+
+def unsure(since: float, now: float) -> bool:
+    """Whether a sending begun at this wall time may still show up at its scheduler. A clock that
+    was set back since ends the wait: sending again under the same key is harmless."""
+    return 0.0 <= now - since <= UNSURE_HOLD
+
+
 def poll_after(age: float, fastest: float) -> float:
     """Seconds until a job of this age is asked for again: a tenth of its age, within bounds."""
     return min(max(age / 10.0, fastest), max(LONGEST_POLL, fastest))

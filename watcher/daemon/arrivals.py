@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+from watcher.core import repeats
 from watcher.core.effects import Done, Identify, Look, Result, Return, Wrong
 from watcher.core.lifecycle import (
     UNFINISHED,
@@ -19,6 +20,7 @@ from watcher.core.lifecycle import (
     all_staged,
     fail,
     restart,
+    skip,
     verdict,
 )
 from watcher.core.model import Asset, FileRecord, FileState, Work
@@ -38,6 +40,8 @@ class Arrivals:
     def __init__(self, books: Books) -> None:
         self._books = books
         self._comparing: dict[int, Arrival] = {}
+        # perhaps unchanged since their last delivery: (folder, path) to what is to be accepted
+        self._hashing: dict[tuple[str, str], tuple[int, Arrival]] = {}
 
     def take(self, arrived: Sequence[Arrival]) -> None:
         """Settled assets: of two words on one path in a batch, the later counts."""
@@ -108,7 +112,45 @@ class Arrivals:
         else:
             step.save_file(now, "superseded", REPLACED, **final)
 
-    def _accept(self, one: Arrival, rule: Rule, previous: int) -> None:
+    def _may_repeat(self, one: Arrival, rule: Rule, file: FileRecord) -> bool:
+        """A file that may be unchanged since it was delivered is read before it is accepted. A
+        crash meanwhile loses nothing: the scan finds it again."""
+        at = (file.folder, file.path)
+        if at in self._hashing:
+            self._hashing[at] = (self._hashing[at][0], one)
+            return True
+        if rule.on_repeat != "skip" or not repeats.candidates(
+            rule, file, self._books.arrivals_of(file)
+        ):
+            return False
+        self._hashing[at] = (file.id, one)
+        self._books.effects.append(Identify(file))
+        return True
+
+    def _skipped(self, step: Step, rule: Rule) -> bool:
+        """Whether a file whose content is known now is an unwanted repeat, and so at its end."""
+        books, file = self._books, step.work.file
+        earlier = repeats.repeated(rule, file, books.arrivals_of(file))
+        folder = books.folder(file.folder)
+        if earlier is None or folder is None:
+            return False
+        skip(step, folder, books.clock.now(), repeats.skipped(earlier))
+        books.take(step)
+        books.tally.delivered += 1
+        return True
+
+    def _hashed(self, file: FileRecord, result: Result) -> None:
+        """The content of a file that is not accepted yet is known now."""
+        _, one = self._hashing.pop((file.folder, file.path))
+        rule, books = self._rule(one.asset), self._books
+        books.commit()
+        taken = books.ledger.live(file.folder, [file.path])
+        if not isinstance(result, Done) or one.asset.print != file.print or rule is None or taken:
+            books.outside.look(file.folder, file.path)
+        else:
+            self._accept(one, rule, file.arrival - 1, result.text)
+
+    def _accept(self, one: Arrival, rule: Rule, previous: int, digest: str = "") -> None:
         books, asset = self._books, one.asset
         tolerated = rule.missing == "warn" or asset.cut
         names = ", ".join(asset.missing)
@@ -118,13 +160,18 @@ class Arrivals:
         if asset.parts:
             books.assembled.add(asset.folder)
         ids = books.ledger.new_ids(1 + len(rule.jobs))
-        step = accept(asset, rule, ids, arrival=previous + 1, now=books.clock.now())
+        now = books.clock.now()
+        step = accept(asset, rule, ids, arrival=previous + 1, now=now, digest=digest)
+        if not digest and previous and self._may_repeat(one, rule, step.work.file):
+            return
         if asset.missing and not tolerated:
             waited = f"{rule.wait_for_parts:g} s"
             reason = f"it refers to files that did not come within {waited}: {names}"
             fail(step, books.clock.now(), reason=reason)
             books.take(step)
             books.tally.failed += 1
+            return
+        if digest and self._skipped(step, rule):
             return
         books.note(step)
         books.lanes.queue(Lane(asset.folder, rule.name), rule.priority).add(step.work)
@@ -152,7 +199,10 @@ class Arrivals:
             self._books.lanes.replace(step.work)
 
     def identified(self, file: FileRecord, result: Result) -> None:
-        """The content of a file whose time changed is known now."""
+        """The content of a file whose time changed, or that comes again, is known now."""
+        if self._hashing.get((file.folder, file.path), (0,))[0] == file.id:
+            self._hashed(file, result)
+            return
         one = self._comparing.pop(file.id, None)
         work = self._books.work(file.id)
         if one is None or work is None or not work.file.live:
@@ -175,19 +225,16 @@ class Arrivals:
                 step.save_file(now, "gone", "it is no longer in the input folder", live=False)
                 books.note(step)
 
-    def retry(self, body: Mapping[str, Any]) -> None:
-        """The wish of ``watcher retry``: failed files go back into their input."""
-        for file_id in body.get("files", ()):
-            work = self._books.work(file_id)
-            if work is None or work.file.state is not FileState.FAILED:
-                continue
-            file = work.file
-            if file.disposed:
-                self._books.effects.append(Return(file))
-            else:
-                asset = Asset(file.folder, file.path, file.print, file.parts)
-                now = self._books.clock.now()
-                self._restarted(restart(work, asset, now, why="retried"))
+    def retry(self, body: Mapping[str, Any]) -> bool:
+        """The wish of ``watcher retry``: failed files go back into their input. False while one of
+        them is still on its way into the failed folder: a job sent for it now would find its
+        source there or not, as it happens. The wish stays until it can be done for all."""
+        found = (self._books.work(file_id) for file_id in body.get("files", ()))
+        failed = [work.file for work in found if work and work.file.state is FileState.FAILED]
+        if not all(file.disposed for file in failed):
+            return False
+        self._books.effects += [Return(file) for file in failed]
+        return True
 
     def returned(self, effect: Return, result: Result) -> None:
         """A failed file is back in its input, where it settles as a new arrival; or it is not."""

@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
-from watcher.core import assets, delivery, outcomes, pacing, queueing
+from watcher.core import assets, delivery, outcomes, pacing, queueing, repeats
 from watcher.core.effects import (
     Clash,
     Clean,
@@ -83,6 +83,7 @@ class Books:
         }
         self.effects: list[Effect] = []
         self.changes: list[Change] = []
+        self._unrecorded: set[int] = set()  # files that ``changes`` tell of
         self._owners: dict[tuple[str, str], str] = {}
         self._folders = {folder.name: folder for folder in settings.folders}
         self._timers: list[tuple[float, int, Effect | tuple[int, int]]] = []
@@ -127,7 +128,10 @@ class Books:
 
     def work(self, file_id: int) -> Work | None:
         """A file with its jobs, from memory or the ledger."""
-        return self.active.works.get(file_id) or self.ledger.work(file_id)
+        held = self.active.works.get(file_id)
+        if held is None and file_id in self._unrecorded:
+            self.commit()  # the ledger must tell what was decided
+        return held or self.ledger.work(file_id)
 
     def context(self, work: Work, outcome: Outcome | None = None) -> outcomes.Context:
         """What a decision needs. Who owns the final names matters when they are planned: after
@@ -136,23 +140,40 @@ class Books:
         assert rule is not None  # noqa: S101  (callers let go of files whose rule is gone)
         folder = self._folder_of(work.file)
         owned: dict[str, str] = {}
+        repeat = False
         result = outcome.result if outcome is not None else None
         if isinstance(result, Staged | Clash) or (outcome is None and all_staged(work)):
             staged = outcome if isinstance(result, Staged) else None
-            wanted = self._targets(work, rule, staged)
+            work = work if staged is None else with_outputs(work, staged)
+            repeat = self._repeat(work, rule)
+            wanted = self._targets(work, rule, repeat=repeat)
             if staged is None:
                 self._ask_owners(folder.name, wanted)
             known = ((target, self._owners.get((folder.name, target), "")) for target in wanted)
             owned = {target: path for target, path in known if path}
         spread = random.random()  # noqa: S311  (jitter, no secret)
         return outcomes.Context(
-            folder=folder, rule=rule, now=self.clock.now(), spread=spread, owned=owned
+            folder=folder,
+            rule=rule,
+            now=self.clock.now(),
+            spread=spread,
+            owned=owned,
+            repeat=repeat,
         )
 
-    def _targets(self, work: Work, rule: Rule, staged: Outcome | None) -> list[str]:
-        if rule.on_conflict != "own":
-            return []
-        return delivery.targets(work if staged is None else with_outputs(work, staged), rule)
+    def _repeat(self, work: Work, rule: Rule) -> bool:
+        """Whether the outputs of a file get names of their own, since it came before."""
+        if rule.on_repeat != "version":
+            return False
+        return repeats.repeated(rule, work.file, self.arrivals_of(work.file)) is not None
+
+    def arrivals_of(self, file: FileRecord) -> list[FileRecord]:
+        """Every arrival of a file's path that the ledger still knows, oldest first."""
+        return [record for record, _ in self.ledger.history(file.folder, file.path)]
+
+    @staticmethod
+    def _targets(work: Work, rule: Rule, *, repeat: bool) -> list[str]:
+        return delivery.targets(work, rule, repeat=repeat) if rule.on_conflict == "own" else []
 
     def foresee(self, staged: Sequence[Outcome]) -> None:
         """Ask once who owns the final names of everything that was just staged."""
@@ -163,7 +184,9 @@ class Books:
             work = self.active.works.get(file_id)
             rule = self.rule_of(work.file) if work is not None else None
             if work is not None and rule is not None:
-                wanted.setdefault(work.file.folder, []).extend(self._targets(work, rule, outcome))
+                work = with_outputs(work, outcome)
+                targets = self._targets(work, rule, repeat=self._repeat(work, rule))
+                wanted.setdefault(work.file.folder, []).extend(targets)
         for folder, targets in wanted.items():
             self._ask_owners(folder, targets)
 
@@ -183,6 +206,7 @@ class Books:
     def note(self, step: Step) -> None:
         """A decision about a file that is not held in memory."""
         self.changes.extend(step.changes)
+        self._unrecorded.add(step.work.file.id)
         self.effects.extend(step.effects)
         for at, effect in step.timers:
             self.later(at, effect)
@@ -192,7 +216,7 @@ class Books:
         before = {job.id: job for job in old.jobs} if old is not None else {}
         for job in work.jobs:
             was = before.get(job.id)
-            if was is not None and (was.state, was.key) != (job.state, job.key):
+            if was is not None and was.version != job.version:
                 self._moved(was, job, work)
         if old is not None and old.file.state is not work.file.state:
             self.tally.delivered += work.file.state is FileState.DELIVERED
@@ -201,7 +225,7 @@ class Books:
     def _moved(self, was: JobRecord, job: JobRecord, work: Work) -> None:
         if was.remote and (was.remote != job.remote or job.state not in IN_FLIGHT):
             self.polls[was.scheduler].drop(was.remote)
-        if job.state is JobState.SUBMITTED:
+        if job.state is JobState.SUBMITTED and was.state is not JobState.SUBMITTED:
             self.ask_for(job, at_once=False)
         if job.state is JobState.WAITING:
             self.active.copying.discard(job.id)
@@ -225,7 +249,7 @@ class Books:
     # ------------------------------------------------------------ time
     def later(self, at: float, what: Effect | tuple[int, int]) -> None:
         """Ring at this wall time, whatever the wall clock does meanwhile."""
-        wait = max(0.0, at - self.clock.now())
+        wait = pacing.until(at, self.clock.now())
         self._push(self.clock.monotonic() + wait, what)
 
     def _push(self, due: float, what: Effect | tuple[int, int]) -> None:
@@ -270,6 +294,7 @@ class Books:
         while self.changes and not self._recorded():
             time.sleep(1.0)
         changes, self.changes = self.changes, []
+        self._unrecorded.clear()
         effects, self.effects = self.effects, []
         if changes:
             self.outside.changed(changes)

@@ -28,7 +28,7 @@ from watcher.core.effects import (
 from watcher.core.epochs import Epoch
 from watcher.core.lifecycle import UNFINISHED, FileEvent, Step, all_staged, recover, spec_of
 from watcher.core.model import FileState, JobRecord, JobState, JobStatus, Phase, Work
-from watcher.core.ports import Clock, Lane, Ledger
+from watcher.core.ports import Clock, Lane, Ledger, Request
 from watcher.core.queueing import WINDOW
 from watcher.core.settings import Settings
 from watcher.daemon.arrivals import Arrivals
@@ -233,16 +233,18 @@ class Engine:
         self._asked = now
         try:
             requests = books.ledger.requests()
-            for request in requests:
-                if request.kind == "reload":
-                    self._on_reload(Reload())
-                else:
-                    self._arrivals.retry(request.body)
-            if requests:
+            answered = [one.id for one in requests if self._granted(one)]
+            if answered:
                 books.commit()
-                books.ledger.answered([request.id for request in requests])
+                books.ledger.answered(answered)
         except LedgerUnusable as error:
             books.outside.trouble("ledger", error)
+
+    def _granted(self, request: Request) -> bool:
+        if request.kind == "reload":
+            self._on_reload(Reload())
+            return True
+        return self._arrivals.retry(request.body)
 
     # ------------------------------------------------------------ outcomes
     def _on_outcome(self, outcome: Outcome) -> None:
@@ -259,7 +261,7 @@ class Engine:
                 self._decide(work, outcome)
 
     def _decide(self, work: Work, outcome: Outcome) -> None:
-        if isinstance(outcome.result, Staged):
+        if isinstance(outcome.result, Staged) and not outcomes.stale(work, outcome.effect):
             self.books.active.copying.difference_update(job.id for job in work.jobs)
         context = self.books.context(work, outcome)
         self.books.take(outcomes.after(work, outcome, context))
@@ -298,6 +300,7 @@ class Engine:
     def _on_told(self, told: Told) -> None:
         polls = self.books.polls[told.scheduler]
         self._scheduler_passed(polls)
+        polls.spoke(self.books.clock.monotonic())
         for remote in told.asked:
             asked = polls.jobs.get(remote)
             if asked is None:
@@ -351,6 +354,8 @@ class Engine:
             return step
         is_seen = seen(status) or (status is not None and status.phase is Phase.SILENT)
         limit = spec_of(context.rule, job).time_limit
+        queued = status is not None and status.phase is Phase.QUEUED
+        was_seen = was_seen and not queued  # a queue may be long, as it may where none can tell
         verdict = pacing.silence(quiet, was_seen=was_seen, is_seen=is_seen, time_limit=limit)
         if verdict is pacing.Quiet.LOST:
             return outcomes.vanished(work, job, context)
@@ -366,7 +371,7 @@ class Engine:
 
     def _on_silent(self, silent: Silent) -> None:
         polls = self.books.polls[silent.scheduler]
-        polls.busy = False
+        polls.silent(self.books.clock.monotonic())
         self._scheduler_failed(polls, silent.error)
 
     def _on_hint(self, hint: Hint) -> None:

@@ -46,6 +46,7 @@ class Polls:
     next_due: float = 0.0
     told_at: float = -TOLD_EVERY
     told_down: bool = False
+    away_since: float | None = None  # when it began not to answer polls
 
     def add(self, remote: str, asked: Asked) -> None:
         """Ask for this job from now on."""
@@ -90,6 +91,19 @@ class Polls:
         self.busy = False
         first = min((job.due for job in self.jobs.values()), default=now + IDLE_PROBE)
         self.next_due = first if self.hinted else max(first, now + self.settings.poll_every)
+
+    def silent(self, now: float) -> None:
+        """It did not answer: the time until it does again counts for no job."""
+        self.busy = False
+        if self.away_since is None:
+            self.away_since = now
+
+    def spoke(self, now: float) -> None:
+        """It answered."""
+        if self.away_since is not None:
+            away, self.away_since = now - self.away_since, None
+            for job in self.jobs.values():
+                job.news = min(now, job.news + away)
 
     def heard(self, remote: str, word: object, now: float, *, seen: bool) -> float:
         """Note a scheduler's word on a job; returns for how long there has been no news."""

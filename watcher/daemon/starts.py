@@ -6,6 +6,7 @@ Imports ``core`` and ``books``. Invariant: no limit of the configuration is ever
 from __future__ import annotations
 
 import uuid
+from collections import deque
 
 from watcher.core import windows
 from watcher.core.lifecycle import UNFINISHED, spec_of, start
@@ -46,6 +47,9 @@ class Starts:
         works = self._books.ledger.waiting(lane, WINDOW, queue.last)
         for work in works:
             queue.append(work)
+        # a file that started over is accepted again, and in work already
+        in_work = self._books.active.works
+        queue.window = deque(work for work in queue.window if work.file.id not in in_work)
         queue.beyond = max(0, queue.beyond - len(works)) if works else 0
 
     def _begin_file(self, work: Work) -> None:

@@ -1,0 +1,330 @@
+"""The engine over fakes, single-threaded: what a death, a clock or an odd order must not break."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from tests import build
+from tests.fakes.backend import Plan
+from tests.fakes.files import MemoryFiles
+from tests.rehearsal import Rehearsal as Studio
+from watcher.core import pacing
+from watcher.core.effects import Copy, Dispose, Fetch, Publish, Quarantine, Submit
+from watcher.core.model import FileState, JobState, Phase
+from watcher.daemon.sightings import Absent
+
+
+def begun(studio: Studio, path: str = "a.step") -> bytes:
+    """A file dropped, found, accepted, its first effects let out."""
+    body = studio.drop(path)
+    studio.scan()
+    studio.turn()
+    return body
+
+
+def until(studio: Studio, kind: type) -> None:
+    """Perform everything up to the first effect of a kind, which stays to be done."""
+    for _ in range(100):
+        if any(isinstance(one, kind) for one in studio.todo):
+            return
+        while studio.todo:
+            studio.do()
+        studio.turn()
+        studio.clock.advance(1.0)
+    raise AssertionError(f"no {kind.__name__} in {studio.todo}")
+
+
+@pytest.mark.parametrize(
+    ("kind", "found"),
+    [
+        (Submit, JobState.SUBMITTING),
+        (Fetch, JobState.FETCHING),
+        (Publish, JobState.STAGED),
+        (Dispose, JobState.DELIVERED),
+    ],
+)
+@pytest.mark.parametrize("told", [True, False], ids=["before the effect", "after the effect"])
+def test_a_death_in_any_state_ends_in_one_job_and_one_delivery(kind, found, told):
+    studio = Studio(done=build.ROOT / "archive")
+    studio.files.add_folder(build.ROOT / "archive")
+    body = begun(studio)
+    until(studio, kind)
+    assert {job.state for job in studio.work().jobs} == {found}
+    if not told:
+        studio.do(told=False)
+    studio.start()
+    studio.finish()
+    assert studio.state() is FileState.ARCHIVED
+    assert studio.farm.runs == [body]
+    assert list(studio.below(studio.folder.output)) == ["a.txt"]
+
+
+@pytest.mark.parametrize("phase", [Phase.UNSEEN, Phase.RUNNING])
+def test_a_job_out_at_the_scheduler_is_followed_after_a_death(phase):
+    studio = Studio()
+    studio.farm.plan = Plan(stay=phase)
+    body = begun(studio)
+    for _ in range(3):
+        while studio.todo:
+            studio.do()
+        studio.clock.advance(2.0)
+        studio.turn()
+    expected = JobState.RUNNING if phase is Phase.RUNNING else JobState.SUBMITTED
+    assert studio.work().jobs[0].state is expected
+    studio.start()
+    studio.finish()
+    assert studio.farm.runs == [body]
+    assert studio.delivered(body)
+
+
+def test_a_death_before_a_failed_source_was_moved_moves_it_then():
+    studio = Studio(build.rule(retries=0))
+    studio.farm.plan = Plan(fail="no geometry")
+    body = begun(studio)
+    until(studio, Quarantine)
+    studio.start()
+    studio.finish()
+    assert studio.failed(body)
+    assert b"no geometry" in studio.below(studio.folder.failed)["a.step.error.txt"]
+
+
+def test_a_held_file_goes_on_after_a_death_when_its_output_is_back():
+    studio = Studio()
+    body = begun(studio)
+    studio.unmount("output", away=True)
+    until(studio, Fetch)
+    studio.do()
+    studio.turn()
+    assert studio.state() is FileState.HELD
+    studio.start()
+    studio.finish()
+    assert studio.delivered(body)
+
+
+def test_a_pass_file_replaced_while_it_is_copied_is_delivered_as_it_is_now():
+    studio = Studio(build.rule("pass"))
+    begun(studio)
+    until(studio, Copy)
+    newer = studio.drop("a.step")
+    studio.scan()
+    studio.finish()
+    assert studio.below(studio.folder.output) == {"a.step": newer}
+
+
+def test_a_pass_file_that_changes_under_the_copy_is_copied_again():
+    studio = Studio(build.rule("pass"))
+    begun(studio)
+    studio.touch("a.step")
+    studio.finish()
+    assert studio.state() is FileState.DELIVERED
+    assert studio.work().file.arrival == 2
+
+
+def test_a_file_that_starts_over_beside_a_waiting_lane_is_begun_once():
+    studio = Studio(build.rule(max_in_flight=1))
+    studio.farm.plan = Plan(stay=Phase.RUNNING)
+    begun(studio, "a.step")
+    while studio.todo:
+        studio.do()
+    studio.drop("b.step")
+    studio.scan()
+    studio.turn()
+    studio.start()  # the lane stands in the ledger alone, and a.step is in work
+    newer = studio.drop("a.step")
+    studio.look("a.step")
+    studio.finish()
+    assert studio.farm.runs.count(newer) == 1
+    assert studio.delivered(newer)
+
+
+def test_a_touch_and_a_departure_told_in_one_turn_are_both_recorded():
+    studio = Studio()
+    begun(studio)
+    studio.finish()
+    studio.touch("a.step")
+    studio.scan()
+    studio.turn()
+    studio.do()  # its content is the same
+    studio.engine.post(Absent("cad", ("a.step",)))
+    studio.turn()
+    assert not studio.work().file.live
+
+
+def test_time_that_the_scheduler_was_away_stalls_no_job():
+    studio = Studio()
+    studio.farm.plan = Plan(stay=Phase.RUNNING)
+    body = begun(studio)
+    for _ in range(10):
+        while studio.todo:
+            studio.do()
+        studio.turn()
+        studio.clock.advance(30.0)
+    studio.farm.down = True
+    for _ in range(200):
+        while studio.todo:
+            studio.do()
+        studio.turn()
+        studio.clock.advance(pacing.STALL_RUNNING / 100)
+    studio.finish()
+    assert studio.farm.runs == [body]
+    assert studio.delivered(body)
+
+
+def test_a_job_without_news_for_too_long_is_sent_once_more():
+    studio = Studio(build.rule(retries=1))
+    studio.farm.plan = Plan(stay=Phase.RUNNING)
+    body = begun(studio)
+    for _ in range(200):
+        while studio.todo:
+            studio.do()
+        studio.turn()
+        if len(studio.farm.runs) == 2:
+            break
+        studio.clock.advance(60.0)
+    assert studio.farm.runs == [body, body]
+    assert studio.work().jobs[0].attempt == 1
+    (_, rows) = studio.ledger.history("cad", "a.step")[-1]
+    assert any("stalled: no news" in row.note for row in rows)
+
+
+def test_a_long_queue_is_no_stall():
+    studio = Studio(build.rule(retries=1))
+    studio.farm.plan = Plan(stay=Phase.QUEUED)
+    body = begun(studio)
+    for _ in range(300):
+        while studio.todo:
+            studio.do()
+        studio.turn()
+        studio.clock.advance(60.0)
+    studio.finish()
+    assert studio.farm.runs == [body]
+
+
+def test_a_retry_waits_until_the_failed_file_has_come_to_its_place():
+    studio = Studio(build.rule(retries=0))
+    studio.farm.plan = Plan(fail="no geometry")
+    body = begun(studio)
+    until(studio, Quarantine)
+    studio.ledger.ask("retry", {"files": [studio.work().file.id]}, 0.0)
+    studio.clock.advance(2.0)
+    studio.turn()
+    assert studio.state() is FileState.FAILED
+    assert studio.ledger.requests()
+    studio.finish()
+    assert studio.delivered(body)
+    assert not studio.below(studio.folder.failed)
+    assert not studio.ledger.requests()
+
+
+def test_a_clock_set_back_a_day_holds_no_unsure_sending_for_a_day():
+    studio = Studio()
+    body = begun(studio)
+    studio.farm.plan = Plan(unreachable=True)
+    studio.do()
+    studio.clock.step(-86400.0)
+    studio.start()
+    studio.farm.plan = Plan()
+    for _ in range(20):
+        while studio.todo:
+            studio.do()
+        studio.turn()
+        studio.clock.advance(5.0)
+    assert studio.delivered(body)
+
+
+# ---------------------------------------------------------------- on_repeat
+def again(on_repeat: str, **keys) -> tuple[Studio, bytes]:
+    """A studio where one content was delivered, archived, and dropped again."""
+    studio = Studio(build.rule(on_repeat=on_repeat, **keys), done=build.ROOT / "archive")
+    body = begun(studio)
+    studio.finish()
+    studio.drop("a.step", body)
+    return studio, body
+
+
+def test_an_unchanged_content_that_comes_again_is_converted_again_by_default():
+    studio, body = again("again")
+    studio.finish()
+    assert studio.farm.runs == [body, body]
+    assert list(studio.below(studio.folder.output)) == ["a.txt"]
+
+
+def test_skip_converts_an_unchanged_content_once_and_disposes_of_its_source():
+    studio, body = again("skip")
+    studio.finish()
+    assert studio.farm.runs == [body]
+    assert studio.state() is FileState.ARCHIVED
+    assert sorted(studio.below(build.ROOT / "archive")) == ["a (2).step", "a.step"]
+    (_, rows) = studio.ledger.history("cad", "a.step")[-1]
+    assert any("not converted again" in row.note and "arrival 1" in row.note for row in rows)
+
+
+def test_skip_converts_a_changed_content_of_the_same_length():
+    studio, body = again("skip")
+    other = studio.drop("a.step", body[::-1])
+    studio.finish()
+    assert studio.farm.runs == [body, other]
+
+
+def test_skip_converts_what_failed_before():
+    studio = Studio(build.rule(retries=0, on_repeat="skip"))
+    studio.farm.plan = Plan(fail="no geometry")
+    body = begun(studio)
+    until(studio, Quarantine)
+    studio.finish()
+    assert studio.failed(body)
+    studio.drop("a.step", body)
+    studio.finish()
+    assert studio.farm.runs == [body, body]
+    assert studio.delivered(body)
+
+
+def test_skip_reads_a_file_anew_that_changes_while_it_is_compared():
+    studio, body = again("skip")
+    studio.scan()
+    studio.turn()
+    newer = studio.drop("a.step", body.upper())
+    studio.scan()
+    studio.finish()
+    assert studio.farm.runs == [body, newer]
+
+
+def test_skip_with_sources_kept_is_at_its_end_at_once():
+    studio = Studio(build.rule(on_repeat="skip"))
+    body = begun(studio)
+    studio.finish()
+    studio.files.take_away(studio.folder.input / "a.step")
+    studio.scan()
+    studio.turn()
+    studio.drop("a.step", body)
+    studio.finish()
+    assert studio.state() is FileState.DELIVERED
+    assert studio.work().file.arrival == 2
+    assert "on_repeat: skip" in studio.work().file.reason
+    assert studio.farm.runs == [body]
+
+
+def test_version_gives_a_repeat_names_of_its_own():
+    studio, body = again("version")
+    studio.finish()
+    assert studio.farm.runs == [body, body]
+    assert sorted(studio.below(studio.folder.output)) == ["a (2).txt", "a.txt"]
+    other = studio.drop("a.step", body.upper())
+    studio.finish()
+    assert studio.below(studio.folder.output)["a.txt"] == b"echo of " + other
+
+
+def test_a_file_unreadable_while_it_is_compared_is_looked_at_again():
+    studio, body = again("skip")
+    studio.scan()
+    studio.turn()
+    node = studio.files.nodes.pop(str(studio.folder.input / "a.step"))
+    studio.do()
+    studio.turn()
+    studio.files.nodes[str(studio.folder.input / "a.step")] = replace(node, mtime_ns=99)
+    studio.finish()
+    assert studio.farm.runs == [body]
+    assert isinstance(studio.files, MemoryFiles)
+    assert studio.state() is FileState.ARCHIVED
