@@ -8,6 +8,7 @@ b7ca944, no SDK) on loopback; server paths are shortened.
 from __future__ import annotations
 
 import json
+import re
 import threading
 import time
 from collections.abc import Callable
@@ -15,8 +16,10 @@ from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Self
+from urllib.parse import quote
 
 CAPTURES = Path(__file__).parent / "captures"
+JOB = "0937e04a-fb7e-4d4d-9ca3-168f45ff603d"
 OURS = {"date", "server", "content-length", "transfer-encoding"}  # said by the server itself
 
 
@@ -94,6 +97,38 @@ class Replay(ThreadingHTTPServer):
     def on(self, method: str, path: str, reply: Callable[[Asked], Answer]) -> None:
         """Add an answer that is made when the request comes; it stays."""
         self.script.setdefault((method, path), []).append(reply)
+
+    def runs(self, end: str = "SUCCESS", *, outputs=None, **document: object) -> str:
+        """Take a job, run it for two looks and end it so; ``outputs``: name to bytes. Its id."""
+        path = f"/jobs/{JOB}"
+        short = {"uuid": JOB, "name": None, "status": "SENT", "progress": None, "error": None}
+        times = {"request": "2026-11-24T02:43:33.561489", "started": None, "stopped": None}
+        steps = [{"duration": 0.5, "info": "reading"}, {"duration": -1, "info": "writing"}]
+        full = {"time_info": times, "steps": steps, "retry": 0, "result": {}}
+        self.answer("POST", "/jobs", body=short)
+        self.answer("GET", f"{path}/details", body=short | full | {"status": "PENDING"})
+        run = short | full | {"status": "RUNNING", "progress": 50}
+        self.answer("GET", f"{path}/details", body=run)
+        done = {"status": end, "progress": 100 if end == "SUCCESS" else None}
+        self.answer("GET", f"{path}/details", body=short | full | done | document)
+        self.answer("GET", path, body=short | done)
+        self.answer("GET", f"{path}/outputs", body={"outputs": list(outputs or {})})
+        for name, content in (outputs or {}).items():
+            status = 200 if isinstance(content, bytes) else 500  # a folder
+            body = content if status == 200 else b"Internal Server Error"
+            self.answer("GET", f"{path}/outputs/{quote(name)}", status=status, body=body)
+        return JOB
+
+    def form(self) -> dict[str, tuple[str, bytes]]:
+        """The fields of the last job that was sent: file name and content of each."""
+        sent = [each for each in self.asked if each.method == "POST"][-1]
+        mark = b"--" + sent.headers["content-type"].partition("boundary=")[2].encode()
+        found = {}
+        for part in sent.body.split(mark)[1:-1]:
+            head, _, content = part[2:-2].partition(b"\r\n\r\n")
+            names = dict(re.findall(r' (\w+)="([^"]*)"', head.decode()))
+            found[names["name"]] = (names.get("filename", ""), content)
+        return found
 
     def reply(self, asked: Asked) -> Answer:
         with self.lock:

@@ -18,6 +18,7 @@ import click
 
 from watcher import __version__
 from watcher.cli.connection import connection_options
+from watcher.core.printing import printable
 from watcher.errors import ConfigError, WatcherError
 
 # the module of each command and its line in the list, told here so that the list needs no imports
@@ -150,7 +151,7 @@ def say(error: WatcherError) -> None:
     if isinstance(error, ConfigError):
         for problem in error.problems:
             click.echo(problem, err=True)
-    click.echo(f"watcher: {error}", err=True)
+    click.echo(f"watcher: {printable(str(error))}", err=True)
 
 
 def say_json(error: WatcherError) -> None:

@@ -18,13 +18,15 @@ from rich.text import Text
 _UNITS = ((86400.0, "d"), (3600.0, "h"), (60.0, "min"), (1.0, "s"))
 
 
-def table(heads: Sequence[str], rows: Sequence[Sequence[str]], *, empty: str) -> None:
+def table(
+    heads: Sequence[str], rows: Sequence[Sequence[str]], *, empty: str, whole: int = 0
+) -> None:
     """Print rows under their heads, or a word when there are none. Off a terminal each row is one
-    line of aligned columns, for grep and cut."""
+    line of aligned columns, for grep and cut. The first ``whole`` columns are never folded."""
     if not rows:
         click.echo(empty)
     elif sys.stdout.isatty():
-        _draw(heads, rows)
+        _draw(heads, rows, whole)
     else:
         widths = [max(len(row[i]) for row in rows) for i in range(len(heads))]
         for row in rows:
@@ -32,10 +34,10 @@ def table(heads: Sequence[str], rows: Sequence[Sequence[str]], *, empty: str) ->
             click.echo("  ".join(cells).rstrip())
 
 
-def _draw(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+def _draw(heads: Sequence[str], rows: Sequence[Sequence[str]], whole: int) -> None:
     shown = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    for head in heads:
-        shown.add_column(head, overflow="fold")
+    for at, head in enumerate(heads):
+        shown.add_column(head, overflow="fold", no_wrap=at < whole)
     for row in rows:
         shown.add_row(*(Text(cell) for cell in row))
     Console(highlight=False).print(shown)

@@ -1,15 +1,18 @@
 """Progress bars on standard error: upload, the job's steps, downloads. Silent off a terminal.
 
-Imports rich, when there is somebody to look, and the HTTP client's types. Invariant: nothing of it
-ever reaches standard output.
+Imports click, the HTTP client's types, and rich when there is somebody to look. Invariant: nothing
+of it ever reaches standard output.
 """
 
 from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Callable
 from types import TracebackType
 from typing import Any, Self
+
+import click
 
 from watcher.adapters.http import Details, State
 from watcher.core.printing import printable
@@ -44,10 +47,15 @@ class Bars:
 
     def note(self, text: str) -> None:
         """A line for people, beside the bars."""
+        self.aside(lambda: click.echo(f"watcher: {printable(text)}", err=True))
+
+    def aside(self, say: Callable[[], object]) -> None:
+        """Print something while the bars are away."""
         if self._progress is not None:
-            self._progress.console.print(f"watcher: {text}", markup=False, highlight=False)
-        else:
-            sys.stderr.write(f"watcher: {text}\n")
+            self._progress.stop()
+        say()
+        if self._progress is not None:
+            self._progress.start()
 
     def _bytes(self, name: str, done: int, total: int) -> None:
         left = f"{size(done)} of {size(total)}" if total else size(done)
@@ -96,6 +104,8 @@ def _drawn() -> Any:
         BarColumn(bar_width=30),
         TextColumn("{task.fields[text]}", markup=False),
         console=Console(stderr=True),
+        redirect_stdout=False,  # else what is printed meanwhile would go to standard error
+        redirect_stderr=False,
     )
 
 

@@ -38,7 +38,10 @@ def rows(heads: Sequence[str], found: Sequence[Row], empty: str) -> None:
     """Draw a table for people."""
     from watcher.cli.output import table  # noqa: PLC0415  (rich, only where it is drawn)
 
-    table(heads, [tuple(printable(cell) for cell in row) for row in found], empty=empty)
+    cells = [tuple(printable(cell) for cell in row) for row in found]
+    used = [at for at in range(len(heads)) if any(row[at] for row in cells)]
+    shown = [tuple(row[at] for at in used) for row in cells]
+    table([heads[at] for at in used], shown, empty=empty, whole=1)
 
 
 def jobs(found: Sequence[Mapping[str, Any]]) -> None:

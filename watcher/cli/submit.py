@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,7 @@ from watcher.cli.inputs import (
 )
 from watcher.cli.progress import Bars
 from watcher.cli.remote import Remote, client_options, reached
+from watcher.core.printing import printable
 from watcher.errors import StateUnknown, UsageError
 
 BATCH = {State.SUCCESS: 0, State.FAILURE: 10, State.REVOKED: 11}  # the guide's codes
@@ -123,16 +125,16 @@ def _taken(rest: dict[str, Any], entrypoint: str) -> tuple[dict[str, Any], str, 
 
 
 def _run(wanted: Submission, wish: Wish) -> int:
-    with reached(runs=True) as remote, Bars() as bars:
-        job = send(remote, wanted, bars)
-        with named(job.uuid):
-            if wish.batch:
-                click.echo(job.uuid)
-            elif not wish.watch:
-                _sent(job)
-            if wish.watch or chosen().url == EMBEDDED:
-                return _followed(remote, job.uuid, wish, bars)
-    return 0
+    with reached(runs=True) as remote:
+        with Bars() as bars:
+            job = send(remote, wanted, bars)
+            with named(job.uuid):
+                if not wish.watch or wish.batch:
+                    bars.aside(partial(_sent, job, batch=wish.batch))
+                if not wish.watch and chosen().url != EMBEDDED:
+                    return 0
+                details = _followed(remote, job.uuid, wish, bars)
+        return UNKNOWN if details is None else _told(details, wish)
 
 
 def send(remote: Remote, wanted: Submission, bars: Bars) -> Job:
@@ -164,18 +166,25 @@ class _Queue:
             self._bars.note("still queued; so it stays when no worker serves its queue")
 
 
-def _followed(remote: Remote, uuid: str, wish: Wish, bars: Bars) -> int:
+def _followed(remote: Remote, uuid: str, wish: Wish, bars: Bars) -> Details | None:
+    """The job at its end; None when ``-b`` is to tell that its state stayed unknown."""
     try:
-        details = ended(remote, uuid, wish.waiting, bars)
+        return ended(remote, uuid, wish.waiting, bars)
     except StateUnknown as error:
-        if wish.batch and wish.watch:
-            bars.note(str(error))
-            return UNKNOWN
-        raise
+        if not (wish.batch and wish.watch):
+            raise
+        bars.note(str(error))
+        return None
+
+
+def _told(details: Details, wish: Wish) -> int:
+    """Print how a job ended; the exit code. Without ``-w`` its sending alone counts."""
+    job = details.job
     if wish.batch or not wish.watch:
-        if details.job.state is not State.SUCCESS:
-            bars.note(f"job {uuid} ended as {details.job.state}: {reason(details)}")
-        return BATCH.get(details.job.state, UNKNOWN) if wish.watch else 0
+        if job.state is not State.SUCCESS:
+            why = printable(f"watcher: job {job.uuid} ended as {job.state}: {reason(details)}")
+            click.echo(why, err=True)
+        return BATCH.get(job.state, UNKNOWN) if wish.watch else 0
     if show.for_programs():
         show.document(details.document)
     succeeded(details)
@@ -187,8 +196,10 @@ def _followed(remote: Remote, uuid: str, wish: Wish, bars: Bars) -> int:
     return 0
 
 
-def _sent(job: Job) -> None:
-    if show.for_programs():
+def _sent(job: Job, *, batch: bool) -> None:
+    if batch:
+        click.echo(job.uuid)
+    elif show.for_programs():
         show.document(job.document)
     else:
         click.echo(job.uuid)
