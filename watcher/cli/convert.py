@@ -32,7 +32,7 @@ from watcher.cli.place import (
 from watcher.cli.progress import Bars
 from watcher.cli.remote import Remote, client_options, reached
 from watcher.cli.submit import ended, send
-from watcher.errors import JobFailed, OutsideRoot, UsageError
+from watcher.errors import JobFailed, OutsideRoot, TargetExists, UsageError
 
 CONVERT, THUMBNAILS, METADATA = "convert_file", "generate_thumbnails", "generate_metadata"
 
@@ -109,7 +109,7 @@ def _beside(place: Path, names: tuple[str, ...], main: str, target: Path) -> lis
         if not near.is_relative_to(target.parent.resolve()):
             raise OutsideRoot("a link there leads out of the folder", where=str(path))
         if path == target:
-            raise UsageError(
+            raise TargetExists(
                 "a companion of the result has this name", where=str(path), fix="choose another -o"
             )
     moves[inside(place, main)] = target

@@ -59,8 +59,11 @@ def check_folder(folder: Path) -> None:
         near = near.parent
     if not near.is_dir():
         raise UsageError("not a folder", where=str(near), fix="choose another -o")
-    if not os.access(near, os.W_OK | os.X_OK):
-        raise UsageError("no permission to write there", where=str(near), fix="choose another -o")
+    try:
+        tempfile.TemporaryFile(dir=near).close()
+    except OSError as error:
+        reason = f"cannot be written to: {error.strerror or error}"
+        raise UsageError(reason, where=str(near), fix="choose another -o") from error
 
 
 @contextmanager
