@@ -170,3 +170,13 @@ def test_the_closure_never_leaves_the_main_files_folder():
 
 def test_a_file_that_names_itself_is_no_part():
     assert follow({"in/a.obj": b"mtllib a.obj\n"}) == Closure()
+
+
+def test_a_part_named_twice_is_one_part():
+    tree = {
+        "in/a.obj": b"mtllib one.mtl two.mtl\n",
+        "in/one.mtl": b"map_Kd t.png\n",
+        "in/two.mtl": b"map_Kd t.png\n",
+        "in/t.png": b"",
+    }
+    assert sorted(follow(tree).found) == ["one.mtl", "t.png", "two.mtl"]

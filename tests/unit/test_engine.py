@@ -234,6 +234,30 @@ def test_a_clock_set_back_a_day_holds_no_unsure_sending_for_a_day():
     assert studio.delivered(body)
 
 
+@pytest.mark.parametrize("policy", ["fail", "rename", "skip", "own"])
+def test_a_name_taken_among_several_publishes_all_or_nothing(policy):
+    rule = build.rule("echo", "shout", deliver="{job}.txt", on_conflict=policy, retries=0)
+    studio = Studio(rule)
+    studio.files.add(studio.folder.output / "shout.txt", b"foreign")
+    body = begun(studio)
+    studio.finish()
+    there = studio.below(studio.folder.output)
+    assert there.pop("shout.txt") == b"foreign"
+    expected = {"fail": [], "skip": ["echo.txt"]}.get(policy, ["echo.txt", "shout (2).txt"])
+    assert sorted(there) == expected
+    assert studio.failed(body) is (policy == "fail")
+
+
+def test_a_death_after_the_names_were_given_is_no_conflict():
+    studio = Studio(build.rule("echo", "shout", deliver="{job}.txt", on_conflict="fail"))
+    begun(studio)
+    until(studio, Publish)
+    studio.die_in(0, 1, after=True)
+    studio.finish()
+    assert sorted(studio.below(studio.folder.output)) == ["echo.txt", "shout.txt"]
+    assert studio.state() is FileState.DELIVERED
+
+
 # ---------------------------------------------------------------- on_repeat
 def again(on_repeat: str, **keys) -> tuple[Studio, bytes]:
     """A studio where one content was delivered, archived, and dropped again."""

@@ -7,6 +7,7 @@ from watcher.core.settle import (
     FIRST_RETRY,
     LAST_RETRY,
     PAIR,
+    UNREADABLE_QUIET,
     Again,
     Candidate,
     Gone,
@@ -88,3 +89,9 @@ def test_an_empty_file_just_created_is_looked_at_twice():
     empty = replace(FREE, size=0)
     assert isinstance(verdict(None, empty, settle=0.0, hint=Hint.CREATED), Again)
     assert verdict(None, empty, settle=0.0, hint=Hint.CLOSED) == Settled(empty)
+
+
+def test_an_unreadable_file_gets_a_longer_patience():
+    unreadable = replace(FREE, lease=Lease.UNREADABLE)
+    found = verdict(None, unreadable, settle=0.0, hint=Hint.MOVED)
+    assert found == Again(Candidate(unreadable, 100.0), 100.0 + UNREADABLE_QUIET)

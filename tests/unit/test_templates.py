@@ -175,3 +175,8 @@ def test_an_extension_of_half_a_name_is_none() -> None:
     found = numbered("a." + "e" * 250, 2)
     assert found.endswith(" (2)")
     assert len(found) == LONGEST
+
+
+def test_a_version_is_padded_by_a_number_of_digits():
+    assert problems("{stem}-{version:03}.{ext}") == ()
+    assert "number of digits" in problems("{stem}-{version:x}.{ext}")[0]

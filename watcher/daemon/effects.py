@@ -221,6 +221,9 @@ def _publish(world: World, effect: Publish) -> Result:
         )
         for place in places
     ]
+    clash = _taken(world, folder, placements)
+    if clash is not None:
+        return clash
     try:
         world.files.publish(folder.output, placements)
     except TargetExists as error:
@@ -230,6 +233,23 @@ def _publish(world: World, effect: Publish) -> Result:
     for target, text in effect.receipts:
         world.files.write(folder.output, target, text.encode())
     return Done()
+
+
+def _taken(world: World, folder: Folder, placements: Sequence[Placement]) -> Clash | None:
+    """The first of several names that is taken, found before any of them is given: a file that
+    fails for it has published nothing."""
+    for one in placements if len(placements) > 1 else ():
+        free = one.target if one.replace else world.files.free_name(folder.output, one.target)
+        if free != one.target and not (one.resumed and _there(world, folder, one)):
+            return Clash(one.target, free)
+    return None
+
+
+def _there(world: World, folder: Folder, one: Placement) -> bool:
+    """Whether an earlier try has published this very content."""
+    with suppress(FileError):
+        return world.files.digest(folder.output, one.target) == one.digest
+    return False
 
 
 def _staged_path(world: World, folder: Folder, file: FileRecord, job_id: int) -> Path:
