@@ -200,4 +200,6 @@ def test_all_is_mended_and_moved_back_and_then_the_run_is_clean(place):
     assert (place.out / "closed.txt").read_bytes() == b"secret"
     assert (place.out / "empty.glb").read_bytes().startswith(b"glTF")
     assert (place.out / "shut" / "inside.txt").read_bytes() == b"unseen"
-    assert not (place.failed / "closed.txt").exists()
+    for name in ("closed.txt", "empty.stl"):
+        assert not (place.failed / name).exists()
+        assert not (place.failed / f"{name}.error.txt").exists()

@@ -408,6 +408,20 @@ def test_a_leftover_part_is_replaced_and_none_is_left(files, roots):
     assert hidden(output) == []
 
 
+def test_a_sparse_file_stays_sparse_and_equal(files, roots):
+    root, output = roots[0], roots[1]
+    with (root / "sparse").open("wb") as out:
+        out.write(b"head")
+        out.seek(200 << 20)
+        out.write(b"tail")
+        out.truncate((300 << 20) + 1)
+    fetched = files.stage_copy(root, "sparse", output, "copy")
+    facts = (output / "copy").stat()
+    assert facts.st_size == fetched.size == (300 << 20) + 1
+    assert facts.st_blocks * 512 < 10 << 20
+    assert files.digest(output, "copy") == files.digest(root, "sparse") == fetched.digest
+
+
 # ---------------------------------------------------------------- a full disk
 FULL = """
     import sys
@@ -432,7 +446,7 @@ FULL = """
 
 def test_a_full_disk_is_told_and_leaves_nothing_behind(tmp_path):
     (tmp_path / "small").mkdir()
-    (tmp_path / "big").write_bytes(bytes(1 << 20))
+    (tmp_path / "big").write_bytes(b"x" * (1 << 20))
     mount = 'mount -t tmpfs -o size=64k none "$2" || exit 77; exec "$3" -c "$4" "$1" "$2"'
     command = ["unshare", "-m", "sh", "-c", mount, "sh", tmp_path, tmp_path / "small"]
     if shutil.which("unshare") is None:

@@ -151,9 +151,9 @@ def test_other_errors_are_told_in_their_own_words():
 def test_the_watch_limit_is_read_or_unknown(tmp_path):
     (tmp_path / "limit").write_text("123\n")
     (tmp_path / "odd").write_text("many")
-    assert watch_limit(tmp_path / "limit") == 123
-    assert watch_limit(tmp_path / "odd") is None
-    assert watch_limit(tmp_path / "none") is None
+    assert watch_limit([tmp_path / "limit", tmp_path / "odd"]) == 123
+    assert watch_limit([tmp_path / "odd"]) is None
+    assert watch_limit([tmp_path / "none"]) is None
 
 
 def test_counting_folders_stops_at_enough(root):

@@ -36,7 +36,7 @@ from watcher.errors import FileError, UsageError
 @click.option("--limit", type=int, default=0, help="At most so many; 0 for all.")
 def files(config: Path | None, as_json: bool, state: str | None, limit: int) -> None:  # noqa: FBT001
     """List what the ledger knows of each file, newest first."""
-    settings = loaded(config).settings
+    settings = loaded(config, usable=False).settings
     ledger = ledger_of(settings)
     wanted = FileState(state) if state else None
     works = ledger.files(state=wanted, limit=limit) if ledger is not None else []
@@ -64,7 +64,7 @@ def _delivered(work: Work) -> list[str]:
 @click.argument("path")
 def explain(config: Path | None, as_json: bool, path: str) -> int:  # noqa: FBT001
     """Tell one file's whole history: every state, time, job and error."""
-    settings = loaded(config).settings
+    settings = loaded(config, usable=False).settings
     folder, below = place_of(settings, os.fsdecode(path))
     ledger = ledger_of(settings)
     arrivals = ledger.history(folder.name, below) if ledger is not None else []
@@ -147,7 +147,7 @@ def _history_json(record: FileRecord, rows: list[Any]) -> dict[str, Any]:
 @click.option("--failed", is_flag=True, help="All files that failed.")
 def retry(config: Path | None, paths: tuple[str, ...], failed: bool) -> int:  # noqa: FBT001
     """Send failed files again, while the daemon runs or at its next start."""
-    settings = loaded(config).settings
+    settings = loaded(config, usable=False).settings
     if bool(paths) == failed:
         raise UsageError("name the files, or say --failed")
     ledger = ledger_of(settings, write=True)

@@ -37,9 +37,9 @@ def json_option(command: F) -> F:
     return click.option("--json", "as_json", is_flag=True, help="One JSON document.")(command)
 
 
-def loaded(config: Path | None) -> Loaded:
-    """The configuration that a command is about; its warnings go to standard error."""
-    return load(find(config, os.environ), os.environ)
+def loaded(config: Path | None, *, usable: bool = True) -> Loaded:
+    """The configuration that a command is about; ``usable``: its folders can be used now."""
+    return load(find(config, os.environ), os.environ, usable=usable)
 
 
 def ledger_of(settings: Settings, *, write: bool = False) -> Ledger | None:

@@ -50,10 +50,14 @@ def find(explicit: Path | None, environ: Mapping[str, str]) -> Path:
     )
 
 
-def load(path: Path, environ: Mapping[str, str], *, built_in: Path = BUILT_IN) -> Loaded:
+def load(
+    path: Path, environ: Mapping[str, str], *, built_in: Path = BUILT_IN, usable: bool = True
+) -> Loaded:
     """Read and check a configuration file.
 
     ``built_in`` is the folder of the embedded scheduler's own processes, whose names are checked.
+    ``usable`` False leaves out whether the folders can be used now: who only asks the ledger wants
+    an answer most when they cannot.
 
     Raises:
         ConfigError: with every problem as ``file:line:column: message``.
@@ -61,6 +65,7 @@ def load(path: Path, environ: Mapping[str, str], *, built_in: Path = BUILT_IN) -
     tree, problems = positions.read(_text(path))
     checked = _checked(tree, path, environ, built_in, problems) if tree else None
     if checked is not None:
+        trees.check_trees(checked, usable=usable)
         made = build.settings(checked, path.absolute())
         problems += checked.problems
         if not problems:
@@ -100,7 +105,6 @@ def _checked(
     checks.general(check)
     checks.naming(check)
     conditions.check_rules(check)
-    trees.check_trees(check)
     if path.stat().st_mode & (stat.S_IRGRP | stat.S_IROTH):
         check.warnings += [
             Problem(place, "a token in a file that others can read; use token_file or ${VAR}")

@@ -34,13 +34,13 @@ class Root:
         return _there(other.real) and other.identities[0] in self.identities
 
 
-def check_trees(check: Checking) -> None:
-    """Overlaps, inputs that are no folders, and failed folders that cannot be made."""
+def check_trees(check: Checking, *, usable: bool = True) -> None:
+    """Overlaps and, if they are to be ``usable``, roots that are no folders or cannot be made."""
     roots = list(_roots(check))
     for one, other in combinations(roots, 2):
         if _apart(one, other) and (one.within(other) or other.within(one)):
             check.say(_later(check, one, other), _overlap(one, other))
-    for root in roots:
+    for root in roots if usable else ():
         _usable(check, root)
 
 

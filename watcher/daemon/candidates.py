@@ -7,6 +7,7 @@ Imports ``core``. Invariant: one entry a key however many hints come, and one he
 from __future__ import annotations
 
 import heapq
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -71,6 +72,7 @@ class Candidates:
             at, key = heapq.heappop(self._heap)
             pending = self._pending.get(key)
             if pending is not None and pending.at == at:
+                pending.at = math.inf  # another entry of the same time must not find it again
                 found.append((key, pending))
         return found
 

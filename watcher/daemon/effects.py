@@ -184,25 +184,28 @@ def _copy(world: World, effect: Copy) -> Result:
     file = effect.file
     folder = world.folder(file.folder, file.id)
     _same(world, folder, file.path, file.print)
+    into = _emptied(world, folder, file, effect.job)
     with _our_side():
-        into = world.files.staging(
-            folder.output,
-            world.settings.state,
-            token(effect.file.id, effect.job.id, effect.file.arrival),
-        )
+        _prove_room(world, folder, into, file.print.size)
     copied = world.files.stage_copy(folder.input, file.path, into, PurePosixPath(file.path).name)
     _same(world, folder, file.path, file.print)
     return Staged((copied,), copied.digest)
 
 
+def _prove_room(world: World, folder: Folder, into: Path, size: int) -> None:
+    """A file that cannot fit is not begun: it would fill the disk that others still fit on."""
+    free = world.files.space(into)
+    if free < size:
+        raise NoSpace(
+            f"the disk of the output has {free >> 20} MiB free, and this file needs {size >> 20}",
+            where=printable(str(folder.output)),
+            fix="free some space; it goes on by itself",
+        )
+
+
 def _fetch(world: World, effect: Fetch) -> Result:
     folder = world.folder(effect.file.folder, effect.file.id)
-    with _our_side():
-        into = world.files.staging(
-            folder.output,
-            world.settings.state,
-            token(effect.file.id, effect.job.id, effect.file.arrival),
-        )
+    into = _emptied(world, folder, effect.file, effect.job)
     return Staged(world.backends[effect.job.scheduler].fetch(effect.job.remote, into))
 
 
@@ -232,24 +235,18 @@ def _publish(world: World, effect: Publish) -> Result:
         return Clash(taken, world.files.free_name(folder.output, taken))
     for target, text in effect.receipts:
         world.files.write(folder.output, target, text.encode())
+    if effect.file.arrival > 1:
+        _forgive(world, folder, effect.file)
     return Done()
 
 
-def _taken(world: World, folder: Folder, placements: Sequence[Placement]) -> Clash | None:
-    """The first of several names that is taken, found before any of them is given: a file that
-    fails for it has published nothing."""
-    for one in placements if len(placements) > 1 else ():
-        free = one.target if one.replace else world.files.free_name(folder.output, one.target)
-        if free != one.target and not (one.resumed and _there(world, folder, one)):
-            return Clash(one.target, free)
-    return None
-
-
-def _there(world: World, folder: Folder, one: Placement) -> bool:
-    """Whether an earlier try has published this very content."""
+def _forgive(world: World, folder: Folder, file: FileRecord) -> None:
+    """A file that failed before, was moved back and is delivered now leaves no reason behind."""
     with suppress(FileError):
-        return world.files.digest(folder.output, one.target) == one.digest
-    return False
+        note = suffixed(file.path, ERROR_SUFFIX)
+        facts = world.files.look(folder.failed, note)
+        if facts is not None and world.files.look(folder.failed, file.path) is None:
+            world.files.remove(folder.failed, note, facts.fingerprint)
 
 
 def _staged_path(world: World, folder: Folder, file: FileRecord, job_id: int) -> Path:

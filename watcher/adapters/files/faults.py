@@ -87,7 +87,7 @@ _MEANINGS: tuple[tuple[type[FileError], str, str, tuple[int, ...]], ...] = (
 _BY_NUMBER = {
     number: (kind, what, fix) for kind, what, fix, numbers in _MEANINGS for number in numbers
 }
-_OFFLINE = frozenset({errno.ENOENT, errno.ENOTDIR, errno.ELOOP})
+_OFFLINE = frozenset({errno.ENOENT, errno.ELOOP})
 
 
 def fault(error: OSError, where: str, note: str = "") -> FileError:
@@ -100,6 +100,9 @@ def fault(error: OSError, where: str, note: str = "") -> FileError:
 
 def root_fault(error: OSError, root: Path) -> FileError:
     """Our error for a root folder that cannot be opened; not there means offline."""
+    if error.errno == errno.ENOTDIR:
+        what = "it is not a folder: something else stands in its place"
+        return FolderOffline(what, where=shown(root), fix="move that away and make the folder")
     if error.errno in _OFFLINE:
         return FolderOffline("the folder is not there", where=shown(root), fix=_MEND_MOUNT)
     return fault(error, os.fspath(root), rights(root))

@@ -126,9 +126,29 @@ def copy_beside(source: int, folder: int, target: str) -> tuple[str, int, str]:
 
 
 def copy_all(source: int, target: int) -> tuple[int, str]:
-    """Copy the rest of one descriptor into another; length and digest. Closes neither."""
-    with (
-        open(source, "rb", buffering=0, closefd=False) as reader,
-        open(target, "wb", buffering=1 << 13, closefd=False) as writer,
-    ):
-        return content.copy(reader, writer)
+    """Copy the rest of one descriptor into another; length and digest. Closes neither.
+
+    Long runs of zeros become holes: a sparse file does not grow to its full length on the disk.
+    """
+    with open(source, "rb", buffering=0, closefd=False) as reader:
+        size, digest = content.copy(reader, _Sparse(target))
+    os.ftruncate(target, size)
+    return size, digest
+
+
+class _Sparse:
+    """Writes all but zeros to a new, empty file."""
+
+    def __init__(self, fd: int) -> None:
+        self._fd = fd
+
+    def write(self, data: bytes | memoryview, /) -> None:
+        if len(data) == content.CHUNK and data == _ZEROS:
+            os.lseek(self._fd, len(data), os.SEEK_CUR)
+            return
+        rest = memoryview(data)
+        while rest:
+            rest = rest[os.write(self._fd, rest) :]
+
+
+_ZEROS = bytes(content.CHUNK)

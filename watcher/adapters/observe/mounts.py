@@ -7,10 +7,15 @@ never an error.
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
 MOUNTS = Path("/proc/self/mountinfo")
-WATCHES = Path("/proc/sys/fs/inotify/max_user_watches")
+# of the machine, and of a container with a user namespace of its own: the smaller one counts
+WATCHES = (
+    Path("/proc/sys/fs/inotify/max_user_watches"),
+    Path("/proc/sys/user/max_inotify_watches"),
+)
 POINT = 4  # the field of a mountinfo line that is the mount point
 
 # Writes from other machines (or from the host of a container) raise no inotify event on these.
@@ -53,10 +58,15 @@ def is_remote(kind: str) -> bool:
     return kind in REMOTE or (kind.startswith("fuse") and kind != "fuseblk")
 
 
-def watch_limit(limit: Path = WATCHES) -> int | None:
-    """``fs.inotify.max_user_watches``; None when it cannot be read."""
+def watch_limit(limits: Sequence[Path] = WATCHES) -> int | None:
+    """How many inotify watches this user may have; None when it cannot be read."""
+    found = [limit for path in limits if (limit := _number(path)) is not None]
+    return min(found, default=None)
+
+
+def _number(path: Path) -> int | None:
     try:
-        return int(limit.read_text("ascii"))
+        return int(path.read_text("ascii"))
     except (OSError, ValueError):
         return None
 
