@@ -249,6 +249,23 @@ def _forgive(world: World, folder: Folder, file: FileRecord) -> None:
             world.files.remove(folder.failed, note, facts.fingerprint)
 
 
+def _taken(world: World, folder: Folder, placements: Sequence[Placement]) -> Clash | None:
+    """The first of several names that is taken, found before any of them is given: a file that
+    fails for it has published nothing."""
+    for one in placements if len(placements) > 1 else ():
+        free = one.target if one.replace else world.files.free_name(folder.output, one.target)
+        if free != one.target and not (one.resumed and _there(world, folder, one)):
+            return Clash(one.target, free)
+    return None
+
+
+def _there(world: World, folder: Folder, one: Placement) -> bool:
+    """Whether an earlier try has published this very content."""
+    with suppress(FileError):
+        return world.files.digest(folder.output, one.target) == one.digest
+    return False
+
+
 def _staged_path(world: World, folder: Folder, file: FileRecord, job_id: int) -> Path:
     return world.files.staged(
         folder.output, world.settings.state, token(file.id, job_id, file.arrival)
