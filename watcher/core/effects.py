@@ -187,6 +187,13 @@ class Outcome:
 
 
 @dataclass(frozen=True, slots=True)
+class Left:
+    """An effect that was not begun, since the daemon stops: recovery takes it up."""
+
+    effect: Effect
+
+
+@dataclass(frozen=True, slots=True)
 class Told:
     """What a scheduler says of jobs, by remote id; absent ids are certainly not there."""
 

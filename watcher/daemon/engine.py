@@ -16,6 +16,7 @@ from watcher.core import outcomes, pacing
 from watcher.core.effects import (
     Clean,
     Identify,
+    Left,
     Look,
     Outcome,
     Return,
@@ -87,6 +88,7 @@ class Engine:
         self._compacting = 0.0
         self._handlers: dict[type, Callable[..., None]] = {
             Outcome: self._on_outcome,
+            Left: self._on_left,
             Told: self._on_told,
             Silent: self._on_silent,
             Hint: self._on_hint,
@@ -247,6 +249,9 @@ class Engine:
         return self._arrivals.retry(request.body)
 
     # ------------------------------------------------------------ outcomes
+    def _on_left(self, _: Left) -> None:
+        self.books.performing -= 1
+
     def _on_outcome(self, outcome: Outcome) -> None:
         self.books.performing -= 1
         effect, result = outcome.effect, outcome.result

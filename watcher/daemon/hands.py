@@ -12,7 +12,18 @@ from concurrent.futures import ThreadPoolExecutor
 
 from structlog.typing import FilteringBoundLogger
 
-from watcher.core.effects import Clean, Effect, Fetch, Outcome, Result, Silent, Submit, Told, Wrong
+from watcher.core.effects import (
+    Clean,
+    Effect,
+    Fetch,
+    Left,
+    Outcome,
+    Result,
+    Silent,
+    Submit,
+    Told,
+    Wrong,
+)
 from watcher.daemon.effects import World, perform
 from watcher.errors import SchedulerError, Unreachable, WatcherError
 
@@ -45,6 +56,7 @@ class Hands:
         self._world = world
         self._post = post
         self._log = log
+        self._stopping = False
         self._pools = {name: Pools(name) for name in world.backends}
         self._writing = ThreadPoolExecutor(WRITING, "watcher-write")
         self._sweeping = ThreadPoolExecutor(1, "watcher-sweep")
@@ -64,7 +76,10 @@ class Hands:
         return self._writing
 
     def _perform(self, effect: Effect) -> None:
-        self._post(Outcome(effect, self._safely(effect)))
+        if self._stopping:
+            self._post(Left(effect))
+        else:
+            self._post(Outcome(effect, self._safely(effect)))
 
     def _safely(self, effect: Effect) -> Result:
         try:
@@ -87,6 +102,10 @@ class Hands:
             self._post(Silent(scheduler, Unreachable(f"internal error: {fault}")))
         else:
             self._post(Told(scheduler, remotes, statuses))
+
+    def stop(self) -> None:
+        """Begin nothing more of what waits for a thread."""
+        self._stopping = True
 
     def close(self) -> None:
         """End the threads; what is under way is finished."""

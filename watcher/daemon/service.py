@@ -355,6 +355,7 @@ class Service:
         self.log.info("daemon.stopping")
         self.supervisor.stopping()
         self.engine.books.stopping = True
+        self.hands.stop()
         self.engine.post(Stop())
 
     def close(self) -> None:

@@ -1,0 +1,194 @@
+"""Jobs of which nothing is heard any more, and schedulers that hang: what the daemon does.
+
+Hours pass by a clock that the test moves.
+"""
+
+from __future__ import annotations
+
+import socket
+import threading
+import time
+
+import pytest
+
+from tests.studio import RULE, Studio, until
+from watcher.adapters.clock import SystemClock
+from watcher.core import pacing
+
+
+class Moved(SystemClock):
+    """The real clock, moved forward by the test."""
+
+    ahead = 0.0
+
+    def now(self):
+        return super().now() + self.ahead
+
+    def monotonic(self):
+        return super().monotonic() + self.ahead
+
+
+@pytest.fixture
+def studio(tmp_path):
+    made = Studio(tmp_path)
+    made.scheduler.start()
+    yield made
+    made.close()
+
+
+def moved(studio) -> Moved:
+    clock = studio.service.engine.books.clock = Moved()
+    return clock
+
+
+def asked(studio):
+    return list(studio.service.engine.books.polls["default"].jobs.values())
+
+
+def pass_time(studio, clock, seconds):
+    """Let time go on, and wait until the scheduler was asked after it."""
+    clock.ahead += seconds
+    until(lambda: all(one.due > clock.monotonic() for one in asked(studio)))
+
+
+def test_a_queue_of_ten_hours_is_waited_for_and_told_of_once(studio):
+    studio.scheduler.working.clear()
+    studio.start().drop("a.obj")
+    clock = moved(studio)
+    until(lambda: asked(studio))
+    for _ in range(10):
+        pass_time(studio, clock, 3600)
+    until(lambda: any("no news of the job" in row for row in studio.history("a.obj")))
+    assert sum("no news" in row for row in studio.history("a.obj")) == 1
+    studio.scheduler.working.set()
+    until(lambda: studio.scheduler.started)
+    clock.ahead += pacing.LONGEST_POLL
+    studio.wants("a.obj")
+    assert len(studio.scheduler.posts) == 1
+
+
+def test_a_job_whose_worker_was_killed_is_sent_once_more_then_failed(studio):
+    rule = RULE.replace("retries: 0", "retries: 0, retry_after: 0s")
+    path = studio.root / "watcher.yaml"
+    path.write_text(path.read_text().replace(RULE, rule))
+    (studio.root / "job.py").write_text(HANGS.format(gate=str(studio.root / "gate")))
+    studio.start().drop("a.obj")
+    clock = moved(studio)
+    until(lambda: any(one.seen for one in asked(studio)))
+    pass_time(studio, clock, pacing.STALL_RUNNING)
+    assert len(studio.scheduler.posts) == 1
+    pass_time(studio, clock, pacing.STALL_MARGIN + 1)
+    until(lambda: len(studio.scheduler.posts) == 2)
+    until(lambda: any(one.seen for one in asked(studio)))
+    clock.ahead += pacing.STALL_RUNNING + pacing.STALL_MARGIN + 1
+    until(lambda: studio.error("a.obj"))
+    (studio.root / "gate").touch()
+    assert "stalled: no news of the job for" in studio.error("a.obj")
+    assert len(studio.scheduler.posts) == 2
+
+
+HANGS = """
+import pathlib, time
+def main(pc, params):
+    while not pathlib.Path({gate!r}).exists():
+        time.sleep(0.02)
+    pathlib.Path(pc.get_output_dir(), "o.bin").write_bytes(
+        pathlib.Path(pc.get_input_file()).read_bytes()[::-1])
+"""
+
+
+def test_a_store_that_was_wiped_has_its_running_jobs_sent_again(studio):
+    (studio.root / "job.py").write_text(HANGS.format(gate=str(studio.root / "gate")))
+    path = studio.root / "watcher.yaml"
+    path.write_text(path.read_text().replace("retries: 0", "retries: 0, retry_after: 0s"))
+    studio.start()
+    studio.drop("a.obj")
+    clock = moved(studio)
+    until(lambda: any(one.seen for one in asked(studio)))
+    studio.scheduler.wipe()
+    (studio.root / "gate").touch()
+    pass_time(studio, clock, 10)
+    assert len(studio.scheduler.posts) == 1
+    clock.ahead += pacing.STALL_LOST
+    studio.wants("a.obj")
+    assert len(studio.scheduler.posts) == 2
+    assert any("lost the job" in row for row in studio.history("a.obj"))
+
+
+def test_retry_for_ever_is_told_as_a_silence(studio):
+    studio.odd.retry_for_ever = True
+    studio.start().drop("a.obj")
+    clock = moved(studio)
+    until(lambda: any(one.seen for one in asked(studio)))
+    pass_time(studio, clock, pacing.WARN_QUIET + 1)
+    until(lambda: any("its worker has died" in row for row in studio.history("a.obj")))
+
+
+def test_an_archive_that_is_never_ready_fails_the_job_in_the_end(tmp_path):
+    script = """
+import pathlib
+def main(pc, params):
+    pathlib.Path(pc.get_output_dir("sub"), "o.bin").write_bytes(b"x")
+"""
+    studio = Studio(tmp_path, script=script)
+    path = tmp_path / "watcher.yaml"
+    path.write_text(path.read_text().replace("retries: 0", "retries: 0, retry_after: 0s"))
+    studio.scheduler.start()
+    try:
+        studio.odd.never_packed = True
+        studio.start().drop("a.obj")
+        clock = moved(studio)
+
+        def later():
+            clock.ahead += 60
+            return studio.error("a.obj")
+
+        until(later)
+        assert "the outputs did not become ready" in studio.error("a.obj")
+        assert "425" in studio.error("a.obj")
+        assert len(studio.scheduler.posts) == 2
+    finally:
+        studio.close()
+
+
+@pytest.fixture
+def hole():
+    """A server that accepts connections and never answers."""
+    held = []
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        over = threading.Event()
+
+        def accept():
+            while not over.is_set():
+                held.append(server.accept()[0])
+
+        thread = threading.Thread(target=accept, daemon=True)
+        thread.start()
+        yield server.getsockname()[1]
+        over.set()
+        socket.create_connection(server.getsockname()).close()
+        thread.join()
+    for one in held:
+        one.close()
+
+
+def test_a_scheduler_that_hangs_holds_up_nobody_else(tmp_path, hole):
+    other = '      - {name: dead, match: "*.dead", process: api_test, scheduler: dead}\n'
+    studio = Studio(tmp_path, rules=other + RULE)
+    studio.schedulers(f"schedulers: {{dead: {{url: 'http://127.0.0.1:{hole}', timeout: 4s}}}}\n")
+    studio.scheduler.start()
+    try:
+        studio.start()
+        for n in range(20):
+            studio.drop(f"{n}.dead")
+        until(lambda: studio.service.engine.books.performing >= 8)
+        begun = time.monotonic()
+        names = [f"{n}.obj" for n in range(10)]
+        for name in names:
+            studio.drop(name)
+        studio.wants(*names)
+        assert time.monotonic() - begun < 3.5, "it waited for the other scheduler's timeout"
+        until(lambda: "does not answer in time" in studio.troubles().get("dead", ""))
+        assert "default" not in studio.troubles()
+    finally:
+        studio.close()
