@@ -6,6 +6,7 @@ nothing; a value whose neighbours were taken out as faulty is not blamed for the
 
 from __future__ import annotations
 
+import difflib
 import importlib.util
 import re
 from collections.abc import Callable, Iterator
@@ -152,10 +153,16 @@ def naming(check: Checking) -> None:
     for number, folder in enumerate(check.keys.folders):
         path: Steps = ("folders", number, "name" if folder.name else "input")
         name = folder_name(folder)
+        if not folder.name and "input" in check.tree.follow(("folders", number))[-1].lost:
+            name = f"missing {number}"  # told already
         named(check, path, f"folder name {name!r}", name)
         if name in folders:
             check.say(path, f"folder name {name!r} is there twice; give this one a `name`")
         folders.add(name)
+        near = difflib.get_close_matches(folder.done, ("keep", "delete"), n=1)
+        if near and folder.done != near[0]:
+            text = f"done: {folder.done!r} is taken for a folder; did you mean {near[0]!r}?"
+            check.warn(("folders", number, "done"), text)
         _rule_names(check, number, folder)
 
 

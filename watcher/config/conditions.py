@@ -10,6 +10,7 @@ import re
 
 from watcher.config import zones
 from watcher.config.checks import Checking, jobs_of
+from watcher.config.expressions import slow_on
 from watcher.config.jobs import check_jobs
 from watcher.config.model import MatchKeys, RuleKeys
 from watcher.config.positions import Path as Steps
@@ -62,6 +63,20 @@ def _window(check: Checking, path: Steps, rule: RuleKeys) -> None:
         check.say((*path, "when"), f"when: {error}")
 
 
+def _regex(check: Checking, path: Steps, text: str) -> None:
+    try:
+        slow = slow_on(expression(text)) if text else ""
+    except (re.error, OverflowError, RecursionError) as error:
+        check.say(path, f"regex: {error}")
+        return
+    if slow:
+        check.say(
+            path,
+            f"regex: a name such as {slow!r} would keep it busy for hours; repeat no group that "
+            "repeats something itself, as (a+)+ does",
+        )
+
+
 def conditions(check: Checking, path: Steps, match: MatchKeys) -> None:
     """Patterns that cannot be read, bounds that exclude each other, or nothing asked at all."""
     for key, patterns in (("glob", match.glob), ("path", match.path)):
@@ -69,10 +84,7 @@ def conditions(check: Checking, path: Steps, match: MatchKeys) -> None:
             _glob(check, (*path, key, index), pattern)
         if patterns == []:
             check.say((*path, key), f"{key}: an empty list matches nothing")
-    try:
-        expression(match.regex or "")
-    except re.error as error:
-        check.say((*path, "regex"), f"regex: {error}")
+    _regex(check, (*path, "regex"), match.regex or "")
     _bounds(check, path, match)
     for index, wanted in enumerate(match.content or ()):
         try:

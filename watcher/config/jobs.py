@@ -110,7 +110,7 @@ def script_fault(path: Path, entrypoint: str) -> str:
     except OSError as error:
         return f"{path} cannot be read ({error.strerror})"
     except (SyntaxError, ValueError) as error:
-        line = f" (line {error.lineno})" if isinstance(error, SyntaxError) else ""
+        line = f" (line {error.lineno})" if isinstance(error, SyntaxError) and error.lineno else ""
         return f"{path} is not valid Python{line}"
     names = {name for node in module.body for name in _bound(node)}
     return "" if entrypoint in names else f"{path} has no function {entrypoint!r}"

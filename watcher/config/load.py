@@ -14,6 +14,7 @@ from pathlib import Path
 
 from watcher.config import build, checks, conditions, defaults, positions, trees, validate
 from watcher.config.positions import Place, Problem, Tree
+from watcher.core.model import printable
 from watcher.core.rules import takes_all
 from watcher.core.settings import Settings
 from watcher.errors import ConfigError, UsageError
@@ -97,8 +98,10 @@ def _checked(
         return None
 
     def located(text: str) -> Path:
-        if text == "~" or text.startswith("~/"):
-            text = environ.get("HOME", "~") + text[1:]
+        if (text == "~" or text.startswith("~/")) and environ.get("HOME"):
+            text = environ["HOME"] + text[1:]
+        elif text.startswith("~"):
+            text = os.path.expanduser(text)  # noqa: PTH111  (one that is unknown stays as it is)
         return Path(os.path.normpath(path.absolute().parent / text))
 
     check = checks.Checking(keys, tree, located, built_in)
@@ -116,8 +119,11 @@ def _checked(
 def _text(path: Path) -> str:
     """The file's text. Raises ``ConfigError`` in one line for what is no readable text."""
     try:
-        content = path.read_bytes() if path.stat().st_size <= LARGEST else b"\xff"
-        return content.decode("utf-8-sig")
+        with path.open("rb") as file:
+            content = file.read(LARGEST + 1)
+        if len(content) <= LARGEST:
+            return content.decode("utf-8-sig")
+        fault = f"is larger than {LARGEST >> 20} MiB"
     except IsADirectoryError:
         fault = "is a folder, not a configuration file"
     except OSError as error:
@@ -125,7 +131,7 @@ def _text(path: Path) -> str:
     except UnicodeDecodeError as error:
         line = content.count(b"\n", 0, error.start) + 1
         raise ConfigError(
-            (f"{path}:{line}:1: not UTF-8 text, or larger than {LARGEST >> 20} MiB",),
+            (f"{path}:{line}:1: not UTF-8 text",),
             where=str(path),
         ) from None
     raise ConfigError((f"{path}:1:1: {fault}",), where=str(path))
@@ -162,6 +168,6 @@ def _unreached(check: checks.Checking, made: Settings) -> list[Problem]:
 def _lines(path: Path, problems: list[Problem]) -> tuple[str, ...]:
     """Problems as printed lines, in order of place, each once."""
     return tuple(
-        f"{path}:{one.place.line}:{one.place.column}: {one.message}"
+        printable(f"{path}:{one.place.line}:{one.place.column}: {one.message}")
         for one in sorted(set(problems))
     )

@@ -94,12 +94,24 @@ def _when(value: object) -> object:
 
 Text = Annotated[str, BeforeValidator(_text), WithJsonSchema({"type": "string", "minLength": 1})]
 Token = Annotated[str, BeforeValidator(_secret), WithJsonSchema({"type": "string"})]
-Whole = Annotated[int, BeforeValidator(_no_bool), WithJsonSchema({"type": "integer"})]
+MOST = 1_000_000
+Whole = Annotated[
+    int,
+    BeforeValidator(_no_bool),
+    Field(ge=-MOST, le=MOST),
+    WithJsonSchema({"type": "integer", "minimum": -MOST, "maximum": MOST}),
+]
 Natural = Annotated[
-    int, BeforeValidator(_no_bool), Field(ge=0), WithJsonSchema({"type": "integer", "minimum": 0})
+    int,
+    BeforeValidator(_no_bool),
+    Field(ge=0, le=MOST),
+    WithJsonSchema({"type": "integer", "minimum": 0, "maximum": MOST}),
 ]
 Count = Annotated[
-    int, BeforeValidator(_no_bool), Field(ge=1), WithJsonSchema({"type": "integer", "minimum": 1})
+    int,
+    BeforeValidator(_no_bool),
+    Field(ge=1, le=MOST),
+    WithJsonSchema({"type": "integer", "minimum": 1, "maximum": MOST}),
 ]
 Flag = Annotated[bool, BeforeValidator(_flag), WithJsonSchema({"type": "boolean"})]
 _DURATION = {"anyOf": [{"type": "number"}, {"type": "string", "pattern": f"^({values.DURATION})$"}]}

@@ -17,7 +17,8 @@ from typing import Any
 import yaml
 
 PREFIX = "tag:yaml.org,2002:"
-LARGEST = 100_000  # values; aliases of aliases multiply beyond all bounds otherwise
+LONGEST = 16 << 20  # characters of all values, aliases filled in
+LARGEST = 50_000  # values; aliases of aliases multiply beyond all bounds otherwise
 Path = tuple[str | int, ...]
 Scalar = str | int | float | bool | None
 
@@ -157,6 +158,8 @@ class _Reader:
         self.problems: list[Problem] = []
         self._open: set[int] = set()
         self._count = 0
+        self._length = 0
+        self._full = False
 
     def _say(self, node: yaml.Node, message: str) -> None:
         self.problems.append(Problem(_place(node.start_mark), message))
@@ -166,9 +169,11 @@ class _Reader:
         if id(node) in self._open:
             self._say(node, "an alias that holds itself")
             return None
-        if self._count > LARGEST:
-            if self._count == LARGEST + 1:
-                self._say(node, f"more than {LARGEST} values (aliases of aliases?)")
+        self._length += len(node.value) if isinstance(node, yaml.ScalarNode) else 0
+        if self._count > LARGEST or self._length > LONGEST:
+            if not self._full:
+                self._say(node, f"more than {LARGEST} values, or too long (aliases of aliases?)")
+            self._full = True
             return None
         self._open.add(id(node))
         try:
@@ -212,7 +217,8 @@ class _Reader:
         return tree
 
     def _good_key(self, tree: Tree, key: yaml.Node) -> bool:
-        if not isinstance(key, yaml.ScalarNode) or key.tag != PREFIX + "str":
+        # YAML 1.1 takes ``on`` for a boolean; as a key it is the word
+        if not isinstance(key, yaml.ScalarNode) or key.tag not in (PREFIX + "str", PREFIX + "bool"):
             shown = f" {key.value!r}" if isinstance(key, yaml.ScalarNode) else ""
             self._say(key, f"the key{shown} must be text; put it in quotes")
             return False

@@ -55,7 +55,9 @@ def _roots(check: Checking) -> Iterator[Root]:
     yield _root("state", "state", ("state",), check.located(check.keys.state))
     for number, folder in enumerate(check.keys.folders):
         steps: Steps = ("folders", number)
-        name = folder_name(folder)
+        name, lost = folder_name(folder), check.tree.follow(steps)[-1].lost
+        if "input" in lost or "output" in lost:
+            continue  # told already
         yield _root("input", f"{name}: input", (*steps, "input"), check.located(folder.input))
         yield _root("output", f"{name}: output", (*steps, "output"), check.located(folder.output))
         if folder.done not in {"keep", "delete"}:

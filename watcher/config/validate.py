@@ -26,6 +26,17 @@ _WORDS = {
 }
 
 
+_ROOTS = frozenset({"input", "output"})
+_STUB_RULE = {"match": "*", "process": "pass"}
+_STUBS: dict[str | int, Any] = {
+    "match": "*",
+    "input": "missing",
+    "output": "missing",
+    "rules": [_STUB_RULE],
+    "folders": [{"input": "missing", "output": "missing", "rules": [_STUB_RULE]}],
+}
+
+
 def fill(tree: Tree, environ: Mapping[str, str], *, params: bool = False) -> list[Problem]:
     """Fill in the environment's variables in place; keys without a value are faults.
 
@@ -101,10 +112,38 @@ def _prune(tree: Tree, found: list[Any], problems: list[Problem]) -> bool:
         if not (fault["loc"] in meant or _follows(tree, fault))
     ]
     # later entries of a list first, so that the numbers of the others hold
-    doomed = sorted({_doomed(fault) for fault in found}, key=_order, reverse=True)
+    for fault in found:
+        if _can_be_planted(fault):
+            _plant(tree, fault["loc"])
+    rest = (fault for fault in found if not _can_be_planted(fault))
+    doomed = sorted({_doomed(fault) for fault in rest}, key=_order, reverse=True)
     for path in doomed:
         take_out(tree, path)
     return () not in doomed
+
+
+def _can_be_planted(fault: Any) -> bool:
+    return fault["type"] in {"missing", "too_short"} and fault["loc"][-1] in _STUBS
+
+
+def _plant(tree: Tree, path: Path) -> None:
+    """Put something harmless where a needed value is missing, so that its neighbours are checked
+    as well. ``lost`` tells that it is none of the file's."""
+    holder = tree.follow(path[:-1])[-1]
+    step = str(path[-1])
+    if isinstance(holder.value, dict):
+        holder.value[step] = _stub(_STUBS[step], holder.place)
+        if step in _ROOTS:
+            holder.lost.add(step)
+
+
+def _stub(value: Any, place: Place) -> Tree:
+    if isinstance(value, dict):
+        children = {key: _stub(one, place) for key, one in value.items()}
+        return Tree(place, children, lost=set(_ROOTS & children.keys()))
+    if isinstance(value, list):
+        return Tree(place, [_stub(one, place) for one in value])
+    return Tree(place, value, str(value))
 
 
 def _order(path: Path) -> list[str]:
@@ -145,11 +184,12 @@ def _message(fault: Any) -> str:
         words = "needs at least one entry"
     elif kind == "greater_than_equal":
         words = f"must be {fault['ctx']['ge']} or more"
+    elif kind == "less_than_equal":
+        words = f"must be {fault['ctx']['le']} or less"
     else:
         words = _WORDS.get(kind, fault["msg"])
-    return (
-        f"{_called(path[-1]) if path else 'the file'}{': ' if words[:1] == chr(39) else ' '}{words}"
-    )
+    colon = ":" if " is not a " in words or words[:1] == "'" else ""
+    return f"{_called(path[-1]) if path else 'the file'}{colon} {words}"
 
 
 def _called(step: str | int) -> str:

@@ -12,6 +12,7 @@ from collections.abc import Mapping
 
 DURATION = r"(?:\d+(?:\.\d+)?\s*(?:ms|s|m|h|d|w)\s*)+|\d+(?:\.\d+)?"
 SIZE = r"\d+(?:\.\d+)?\s*(?:[kKmMgGtT](?:i?[bB])?|[bB])?"
+LONGEST = 100 * 365.25 * 86400  # seconds; clocks and timers overflow somewhere beyond
 _SECONDS = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
 _POWERS = {"": 0, "k": 1, "m": 2, "g": 3, "t": 4}
 _VARIABLE = re.compile(r"\$\$\{|\$\{([^}]*)(\}?)")
@@ -25,6 +26,8 @@ def duration(value: object) -> float:
         raise ValueError(f"{_shown(value)} is not a duration such as 500ms, 1s, 2m, 1h30m or 90d")
     parts = re.findall(r"(\d+(?:\.\d+)?)\s*(ms|s|m|h|d|w)?", text)
     total = sum(float(number) * _SECONDS[unit or "s"] for number, unit in parts)
+    if total > LONGEST:
+        raise ValueError(f"{_shown(value)} is longer than a hundred years")
     return float(f"{total:.12g}")  # 0.1 s is 0.1 and not 100 times 0.001
 
 
@@ -69,6 +72,8 @@ def expanded(text: str, environ: Mapping[str, str]) -> str:
         name, default = inner.groups()
         held = environ.get(name)
         if default is not None:
+            if "${" in default:
+                raise ValueError("a default cannot hold another `${...}`")
             return held or default
         if held is None:
             raise ValueError(f"the environment variable {name} is not set")

@@ -7,6 +7,7 @@ relative path without empty, ``.`` or ``..`` components, whatever the names in i
 from __future__ import annotations
 
 import difflib
+import re
 import zlib
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
@@ -31,6 +32,8 @@ FIELDS: dict[str, str] = {
     "job": "the job's label",
 }
 OF_OUTPUTS = frozenset({"output", "output_stem", "ext"})
+_PARENT = "\1"  # while a template is judged
+_DIRECTIVE = re.compile(r"%[aAbBdeFGHIjmMpSuUVwWyYzZ%]")
 LONGEST = 255  # bytes of one component, on every Linux file system in use
 
 
@@ -67,8 +70,17 @@ def problems(template: str, groups: Collection[str] = ()) -> tuple[str, ...]:
     except ValueError as error:
         return (f"{error} (double a brace that stands for itself)",)
     found = [_field_problem(field, spec, groups) for _, field, spec in pieces if field is not None]
-    path = "".join(text + ("x" if field is not None else "") for text, field, _ in pieces)
-    return tuple(problem for problem in (*found, _path_problem(path)) if problem)
+    path = "".join(text + _stand_in(field, spec) for text, field, spec in pieces)
+    last = path.rpartition("/")[2]
+    told = "it names a folder; end it with a file name" if last == _PARENT else _path_problem(path)
+    return tuple(problem for problem in (*found, told) if problem)
+
+
+def _stand_in(field: str | None, spec: str) -> str:
+    """What stands for a field while the shape of the path is judged."""
+    if field == "date":
+        return f"x{spec}"  # its own text may hold slashes
+    return {None: "", "parent": _PARENT}.get(field, "x")
 
 
 def _field_problem(field: str, spec: str, groups: Collection[str]) -> str:
@@ -81,6 +93,8 @@ def _field_problem(field: str, spec: str, groups: Collection[str]) -> str:
         return "{version} takes a number of digits, such as {version:03}"
     if spec and field not in {"date", "version"}:
         return f"{{{field}}} takes no format; only {{date:...}} and {{version:03}} do"
+    if field == "date" and (unknown := _DIRECTIVE.sub("", spec).partition("%"))[1]:
+        return f"{{date:{spec}}} has an unknown directive %{unknown[2][:1]}"
     if "{" in spec:
         return f"{{{field}:{spec}}} has a field inside a field"
     return ""
