@@ -7,7 +7,10 @@ in metres, whatever unit the file states.
 from __future__ import annotations
 
 import math
+import os
 import re
+import warnings
+from collections.abc import Callable
 from typing import Any, Literal
 
 from watcher.embedded.formats.checks import AGAIN
@@ -16,6 +19,7 @@ from watcher.embedded.script import JobFailure
 FINENESS = 0.001
 _LOOK_AT = 64 << 20
 _ANGLE = 0.35
+_NO_MEMORY = 3
 _POINT = re.compile(
     rb"CARTESIAN_POINT\s*\(\s*'[^']*'\s*,\s*\(\s*([-+.\dEe]+)\s*,\s*([-+.\dEe]+)\s*,\s*([-+.\dEe]+)"
 )
@@ -56,8 +60,9 @@ def to_glb(content: bytes, kind: Literal["step", "iges"], name: str) -> bytes:
     """
     import cascadio  # noqa: PLC0415 - 60 MB of OpenCASCADE: only for jobs that need it
 
-    result = cascadio.load(
-        content, file_type=kind, tol_linear=tolerance(content), tol_angular=_ANGLE
+    fine = tolerance(content)
+    result = _apart(
+        lambda: cascadio.load(content, file_type=kind, tol_linear=fine, tol_angular=_ANGLE), name
     )
     if not result:
         raise JobFailure(
@@ -66,6 +71,44 @@ def to_glb(content: bytes, kind: Literal["step", "iges"], name: str) -> bytes:
             fix=f"{AGAIN}, or export it again",
         )
     return bytes(result)
+
+
+def _apart(work: Callable[[], bytes], name: str) -> bytes:
+    """The result of ``work`` done in a fork: OpenCASCADE crashes on some damaged files.
+
+    Raises:
+        JobFailure: the fork crashed.
+        MemoryError: it needed too much.
+    """
+    source, sink = os.pipe()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # it runs nothing but OpenCASCADE
+        pid = os.fork()
+    if not pid:
+        _work(work, source, sink)
+    os.close(sink)
+    with os.fdopen(source, "rb") as stream:
+        result = stream.read()
+    code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+    if code == _NO_MEMORY:
+        raise MemoryError
+    if code:
+        raise JobFailure("OpenCASCADE crashed on it: the file seems damaged", where=name, fix=AGAIN)
+    return result
+
+
+def _work(work: Callable[[], bytes], source: int, sink: int) -> None:
+    """In the fork: do it, hand the result over, end."""
+    code = 1
+    try:
+        os.close(source)
+        with os.fdopen(sink, "wb") as stream:
+            stream.write(work() or b"")
+        code = 0
+    except MemoryError:
+        code = _NO_MEMORY
+    finally:
+        os._exit(code)
 
 
 def name_parts(tree: dict[str, Any]) -> bool:

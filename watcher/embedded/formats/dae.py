@@ -46,6 +46,8 @@ def to_scene(content: bytes, name: str, companions: Companions) -> tuple[Any, st
     document = collada.Collada(io.BytesIO(content), ignore=errors)
     materials = {material.id: _material(material, companions) for material in document.materials}
     made = _Made(trimesh.Scene(), materials, name)
+    if document.errors:
+        companions.warn(f"{len(document.errors)} broken parts of the document were left out")
     for node in document.scene.nodes if document.scene else ():
         _node(node, made.scene.graph.base_frame, made, 0)
     asset = document.assetInfo

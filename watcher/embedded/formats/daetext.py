@@ -28,7 +28,7 @@ def pack(scene: Any, stem: str, metres: float, up: str) -> dict[str, bytes]:
 
     looks = Looks(stem)
     root = etree.Element("COLLADA", xmlns=_SPACE, version="1.4.1")
-    _asset(root, metres, up)
+    _asset(root, up)
     meshes = [name for name, part in scene.geometry.items() if len(getattr(part, "faces", ()))]
     used = {name: looks.of(scene.geometry[name]) for name in meshes}
     _materials(root, list(dict.fromkeys(look for look in map(_key, used.values()) if look)), looks)
@@ -37,6 +37,9 @@ def pack(scene: Any, stem: str, metres: float, up: str) -> dict[str, bytes]:
         _geometry(library, number, name, scene.geometry[name])
     scenes = _sub(root, "library_visual_scenes")
     top = _sub(scenes, "visual_scene", id="scene", name=stem)
+    if metres != 1:
+        top = _sub(top, "node", id="unit", name="unit")
+        _sub(top, "scale", f"{metres:.9g} {metres:.9g} {metres:.9g}")
     _nodes(top, scene, {name: (number, used[name]) for number, name in enumerate(meshes)})
     _sub(_sub(root, "scene"), "instance_visual_scene", url="#scene")
     text = etree.tostring(root, xml_declaration=True, encoding="utf-8")
@@ -55,13 +58,13 @@ def _sub(parent: Any, tag: str, text: str = "", **attributes: str) -> Any:
     return made
 
 
-def _asset(root: Any, metres: float, up: str) -> None:
+def _asset(root: Any, up: str) -> None:
     asset = _sub(root, "asset")
     _sub(_sub(asset, "contributor"), "authoring_tool", "watcher")
     now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
     _sub(asset, "created", now)
     _sub(asset, "modified", now)
-    _sub(asset, "unit", name="unit" if metres != 1 else "meter", meter=f"{metres:.9g}")
+    _sub(asset, "unit", name="meter", meter="1")
     _sub(asset, "up_axis", f"{up.upper()}_UP")
 
 

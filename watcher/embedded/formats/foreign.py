@@ -54,7 +54,8 @@ def _without_inlines(content: bytes, name: str, companions: Companions) -> bytes
     try:
         root = etree.fromstring(content, parser)
     except etree.XMLSyntaxError as error:
-        raise JobFailure(f"its XML is broken: {error}", where=name, fix=AGAIN) from error
+        place = f"its XML is broken at line {error.lineno}" if error.lineno else "its XML is broken"
+        raise JobFailure(place, where=name, fix=AGAIN) from error
     for inline in list(root.iter("{*}Inline")):
         companions.warn(f"the inlined file {inline.get('url', '')!r} was not read")
         inline.getparent().remove(inline)

@@ -27,6 +27,10 @@ _COMPONENT_BYTES = {5120: 1, 5121: 1, 5122: 2, 5123: 2, 5125: 4, 5126: 4}
 _COMPONENTS = {"SCALAR": 1, "VEC2": 2, "VEC3": 3, "VEC4": 4, "MAT2": 4, "MAT3": 9, "MAT4": 16}
 _HALF = 0.5**0.5
 _UPRIGHT = {"z": [-_HALF, 0.0, 0.0, _HALF], "x": [0.0, 0.0, _HALF, _HALF]}
+_PLACES: dict[type[Exception], str] = {
+    UnicodeDecodeError: "is not text",
+    ValueError: "holds a number that is too long",
+}
 _MOST_WITHOUT_DATA = 10_000_000
 _WHITE = base64.b64decode(
     "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAIAAACQd1PeAAAADElEQVR42mP4//8/AAX+Av4N70a4AAAAAElFTkSuQmCC"
@@ -144,10 +148,11 @@ def _parse(text: bytes, name: str) -> Tree:
     try:
         tree = json.loads(text.decode("utf-8-sig"))
     except (ValueError, RecursionError) as error:
+        place = _PLACES.get(type(error), "is nested too deeply")
+        if isinstance(error, json.JSONDecodeError):
+            place = f"breaks off at line {error.lineno}, column {error.colno}"
         raise JobFailure(
-            f"the copy seems cut short or damaged: its JSON cannot be read ({error})",
-            where=name,
-            fix=AGAIN,
+            f"the copy seems cut short or damaged: its JSON {place}", where=name, fix=AGAIN
         ) from error
     if not isinstance(tree, dict) or not isinstance(tree.get("asset"), dict):
         raise JobFailure("its JSON is not glTF: there is no 'asset'", where=name)

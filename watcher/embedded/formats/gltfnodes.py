@@ -31,6 +31,8 @@ def prove(tree: Tree, buffers: list[bytes], name: str, warn: Warn) -> None:
     _prove_scenes(tree, children, name, warn)
     shown = _shown(tree, children, name)
     used = {nodes[at]["mesh"] for at in shown if "mesh" in nodes[at]}
+    for texture in _things(tree, "textures", name):
+        _indices(texture.get("source", []), _things(tree, "images", name), "image", name)
     points = 0
     for at in _indices(sorted(used, key=str), meshes, "mesh", name):
         for primitive in _things(meshes[at], "primitives", name):
@@ -101,11 +103,13 @@ def _primitive(primitive: Tree, tree: Tree, buffers: list[bytes], name: str) -> 
     if not isinstance(attributes, dict) or "POSITION" not in attributes:
         return 0
     _indices(list(attributes.values()), accessors, "accessor", name)
+    if "material" in primitive:
+        _indices(primitive["material"], _things(tree, "materials", name), "material", name)
     count = int(accessors[attributes["POSITION"]].get("count", 0))
     if any(packed in primitive.get("extensions", {}) for packed in _PACKED):
         return count
     positions = _values(accessors[attributes["POSITION"]], tree, buffers)
-    if positions is not None and positions.dtype.kind == "f" and not _finite(positions):
+    if positions is not None and not _finite(positions):
         raise JobFailure(
             "its coordinates are not all numbers (NaN or infinity)", where=name, fix=AGAIN
         )

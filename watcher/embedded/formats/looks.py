@@ -1,6 +1,6 @@
 """Materials as plain numbers and picture files, for formats that are written by hand.
 
-Imports the standard library; numpy and PIL on first use. Invariant: the same material object
+Imports ``pixels``; PIL on first use. Invariant: the same material object
 gives the same name, the same picture the same file, and no two share one.
 """
 
@@ -9,10 +9,20 @@ from __future__ import annotations
 import io
 import math
 import re
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+from watcher.embedded.formats import pixels
+
 _BYTE = 255.0
+_MAPS = (
+    "baseColorTexture",
+    "normalTexture",
+    "emissiveTexture",
+    "occlusionTexture",
+    "metallicRoughnessTexture",
+)
 
 
 @dataclass(frozen=True)
@@ -102,6 +112,17 @@ class Looks:
         self.files[file] = stream.getvalue()
         self._pictures[id(image)] = file
         return file
+
+
+def sound(material: Any, textured: bool, warn: Callable[[str], None]) -> Any:  # noqa: FBT001 - one fact of the mesh
+    """The material as PBR, without pictures that cannot be decoded, or that have no coordinates."""
+    plain = material.to_pbr() if hasattr(material, "to_pbr") else material
+    plain.name = material.name
+    for name in _MAPS:
+        image = getattr(plain, name)
+        if image is not None and not (textured and pixels.whole(image, warn)):
+            setattr(plain, name, None)
+    return plain
 
 
 def _share(value: Any, usual: float) -> float:

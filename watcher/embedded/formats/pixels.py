@@ -10,6 +10,7 @@ import io
 from collections.abc import Callable
 from typing import Any
 
+_BROKEN = "a texture cannot be decoded and was left out"
 MOST_PIXELS = 1 << 28  # 16384 x 16384
 
 
@@ -24,11 +25,20 @@ def picture(content: bytes | None, warn: Callable[[str], None]) -> Any:
         if found.width * found.height > MOST_PIXELS:
             warn(f"a texture of {found.width} x {found.height} pixels is too big and was left out")
             return None
-        found.load()
-    except Exception:  # noqa: BLE001 - PIL's decoders raise what they like on damaged pictures
-        warn("a texture cannot be decoded and was left out")
+    except Exception:  # noqa: BLE001 - PIL's readers raise what they like on damaged pictures
+        warn(_BROKEN)
         return None
-    return found
+    return found if whole(found, warn) else None
+
+
+def whole(image: Any, warn: Callable[[str], None]) -> bool:
+    """Whether an opened picture can be decoded; else a warning."""
+    try:
+        image.load()
+    except Exception:  # noqa: BLE001 - PIL's decoders raise what they like on damaged pictures
+        warn(_BROKEN)
+        return False
+    return True
 
 
 def has_alpha(image: Any) -> bool:

@@ -7,6 +7,7 @@ checked before a converter sees the file, and a model without a single vertex is
 from __future__ import annotations
 
 import io
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +21,7 @@ from watcher.embedded.formats import (
     foreign,
     gltf,
     gltfnodes,
+    looks,
     ply,
     polygons,
     rows,
@@ -31,6 +33,7 @@ from watcher.embedded.script import JobFailure
 
 HEAD = 1 << 16
 TAIL = 1 << 12
+_LARGEST = 1e30
 _UNREADABLE_AS_MESH = {"KHR_draco_mesh_compression", "EXT_meshopt_compression"}
 
 
@@ -86,22 +89,26 @@ def read(path: Path, warn: Warn) -> Model:
     known = identify(facts)
     checks.check(facts, known)
     companions = Companions(path.parent, warn)
+    model: Model = _guarded(
+        lambda: _READERS[known.engine](path, known, companions), path.name, known
+    )
+    unguarded = model._scene  # noqa: SLF001 - a dataclass of this module
+    model._scene = lambda: _guarded(unguarded, path.name, known)  # noqa: SLF001 - likewise
+    return model
+
+
+def _guarded(step: Callable[[], Any], name: str, known: Format) -> Any:
+    """Readers trip over damaged files in many ways; all of them mean the same to an operator."""
     try:
-        return _READERS[known.engine](path, known, companions)
-    except JobFailure:
+        return step()
+    except (JobFailure, MemoryError):
         raise
     except Exception as error:
-        raise _unreadable(path.name, known, error) from error
-
-
-def _unreadable(name: str, known: Format, error: Exception) -> JobFailure:
-    if isinstance(error, MemoryError):
-        raise error
-    return JobFailure(
-        f"the copy seems cut short or damaged: it cannot be read as {known.title}",
-        where=name,
-        fix=checks.AGAIN,
-    )
+        raise JobFailure(
+            f"the copy seems cut short or damaged: it cannot be read as {known.title}",
+            where=name,
+            fix=checks.AGAIN,
+        ) from error
 
 
 def _read_gltf(path: Path, known: Format, companions: Companions) -> Model:
@@ -112,7 +119,11 @@ def _read_gltf(path: Path, known: Format, companions: Companions) -> Model:
     if document.tree.get("scenes") is not scenes:
         document.original = None
     return Model(
-        known, "meter", document, lambda: _checked(_scene_of(document, path), path), known.up
+        known,
+        "meter",
+        document,
+        lambda: _checked(_scene_of(document, path), path, companions.warn),
+        known.up,
     )
 
 
@@ -134,11 +145,13 @@ def _read_cad(path: Path, known: Format, companions: Companions) -> Model:
     gltfnodes.prove(document.tree, document.buffers, path.name, companions.warn)
     if cad.name_parts(document.tree):
         document.original = None
+    in_millimetres = gltf.placed(document, 1000.0) if in_metres else document
     if not in_metres:
         document = gltf.placed(document, 0.001)
 
     def scene() -> Any:
-        return _checked(_load(gltf.pack_glb(document), "glb"), path).scaled(1000.0)
+        found = _load(gltf.pack_glb(in_millimetres), "glb")
+        return _checked(found, path, companions.warn)
 
     return Model(known, "millimeter", document, scene, known.up)
 
@@ -148,15 +161,15 @@ def _read_mesh(path: Path, known: Format, companions: Companions) -> Model:
     _look_inside(path, known, content)
     if known.name == "dae":
         scene, unit, up = dae.to_scene(content, path.name, companions)
-        scene = _checked(scene, path)
+        scene = _checked(scene, path, companions.warn)
         return Model(known, unit, None, lambda: scene, up, declared=True)
     if known.name == "obj" and checks.unfinished_obj(content[-TAIL:]):
         companions.warn("the last line is cut short: the copy may be incomplete")
     own = _OWN.get(known.name)
     if own is not None:
-        scene = _checked(own(content, path.name, companions), path)
+        scene = _checked(own(content, path.name, companions), path, companions.warn)
     else:
-        scene = _checked(_load(checks.trimmed(content, known), known.name), path)
+        scene = _checked(_load(checks.trimmed(content, known), known.name), path, companions.warn)
     unit = str(scene.units or "") if known.name == "3mf" else ""
     unit = {"3dxml": "millimeter"}.get(known.name, {"meters": "meter"}.get(unit, unit))
     return Model(known, unit, None, lambda: scene, known.up)
@@ -176,7 +189,7 @@ def _look_inside(path: Path, known: Format, content: bytes) -> None:
 
 
 def _read_foreign(path: Path, known: Format, companions: Companions) -> Model:
-    scene = _checked(foreign.to_scene(path, known.name, companions), path)
+    scene = _checked(foreign.to_scene(path, known.name, companions), path, companions.warn)
     unit = "meter" if known.name == "ifc" else ""
     return Model(known, unit, None, lambda: scene, known.up)
 
@@ -187,7 +200,7 @@ def _load(content: bytes, kind: str) -> Any:
     return trimesh.load_scene(io.BytesIO(content), file_type=kind)
 
 
-def _checked(scene: Any, path: Path) -> Any:
+def _checked(scene: Any, path: Path, warn: Warn) -> Any:
     """The scene without empty parts; parts without faces are points."""
     import numpy as np  # noqa: PLC0415 - converters come with the first job
     import trimesh  # noqa: PLC0415 - likewise
@@ -196,12 +209,7 @@ def _checked(scene: Any, path: Path) -> Any:
         if not len(getattr(geometry, "vertices", ())):
             scene.delete_geometry(name)
             continue
-        if not np.isfinite(geometry.vertices).all():
-            raise JobFailure(
-                "its coordinates are not all numbers (NaN or infinity)",
-                where=path.name,
-                fix="export it again from its source",
-            )
+        _prove_numbers(np.abs(geometry.vertices).max(), path.name)
         if hasattr(geometry, "faces") and not len(geometry.faces):
             cloud: Any = trimesh.PointCloud
             scene.geometry[name] = cloud(geometry.vertices)
@@ -209,11 +217,25 @@ def _checked(scene: Any, path: Path) -> Any:
             polygons.inside(geometry.faces, len(geometry.vertices), "vertex", path.name)
             if geometry.visual.kind == "face":
                 scene.geometry[name] = _painted(geometry)
-            elif geometry.visual.kind == "texture" and geometry.visual.uv is None:
-                geometry.visual.material = _untextured(geometry.visual.material)
+            elif geometry.visual.kind == "texture":
+                textured = geometry.visual.uv is not None
+                geometry.visual.material = looks.sound(geometry.visual.material, textured, warn)
     if scene.is_empty or scene.bounds is None:
         raise _no_geometry(path.name)
     return scene
+
+
+def _prove_numbers(largest: float, name: str) -> None:
+    """``largest`` is a NaN when any coordinate is."""
+    if not largest < _LARGEST:
+        what = (
+            "are absurdly large"
+            if math.isfinite(largest)
+            else "are not all numbers (NaN or infinity)"
+        )
+        raise JobFailure(
+            f"its coordinates {what}", where=name, fix="export it again from its source"
+        )
 
 
 def _painted(mesh: Any) -> Any:
@@ -237,21 +259,6 @@ def _painted(mesh: Any) -> Any:
     faces = np.arange(len(points)).reshape(-1, 3)
     colours = np.repeat(painted, 3, axis=0)
     return trimesh.Trimesh(points, faces, vertex_colors=colours, process=False)
-
-
-def _untextured(material: Any) -> Any:
-    """The material without pictures: glTF allows none where there are no coordinates for them."""
-    plain = material.to_pbr() if hasattr(material, "to_pbr") else material.copy()
-    plain.name = material.name
-    for name in (
-        "baseColorTexture",
-        "normalTexture",
-        "emissiveTexture",
-        "occlusionTexture",
-        "metallicRoughnessTexture",
-    ):
-        setattr(plain, name, None)
-    return plain
 
 
 def _no_geometry(name: str) -> JobFailure:

@@ -39,7 +39,13 @@ def write(model: Model, folder: Path, name: str, extension: str) -> str:
     if extension in _TRIANGLES_ONLY:
         _need_triangles(model, extension)
     target = folder / f"{name}.{extension}"
-    _WRITERS[extension](model, target)
+    try:
+        _WRITERS[extension](model, target)
+    except (ValueError, TypeError, LookupError, AttributeError) as error:
+        raise JobFailure(
+            f"the model cannot be written as {extension.upper()}: something in it is broken",
+            fix="look into its source",
+        ) from error
     return target.name
 
 
@@ -129,7 +135,21 @@ def _stl(model: Model, target: Path) -> None:
 
 
 def _off(model: Model, target: Path) -> None:
-    target.write_text(_merged(model).export(file_type="off"), encoding="ascii")
+    """With a colour per vertex (COFF) where there are any."""
+    import numpy as np  # noqa: PLC0415 - imported with the first job
+
+    mesh = _merged(model)
+    painted = looks.colours(mesh)
+    rows, line = np.asarray(mesh.vertices), "%.9g %.9g %.9g\n"
+    if painted is not None:
+        rows = np.concatenate([rows, painted], axis=1)
+        line = "%.9g %.9g %.9g %d %d %d %d\n"
+    text = [
+        f"{'COFF' if painted is not None else 'OFF'}\n{len(rows)} {len(mesh.faces)} 0\n",
+        line * len(rows) % tuple(rows.ravel().tolist()),
+        "3 %d %d %d\n" * len(mesh.faces) % tuple(np.ravel(mesh.faces).tolist()),
+    ]
+    target.write_text("".join(text), encoding="ascii")
 
 
 def _ply(model: Model, target: Path) -> None:
@@ -156,7 +176,7 @@ def _cloud(scene: Any) -> Any:
 def _dae(model: Model, target: Path) -> None:
     metres = METRES.get(model.unit, 1.0)
     up = "y" if model.up == "?" else model.up
-    _put(daetext.pack(model.scene.scaled(metres), target.stem, 1.0, up), target.parent)
+    _put(daetext.pack(model.scene, target.stem, metres, up), target.parent)
 
 
 def _xyz(model: Model, target: Path) -> None:
