@@ -52,7 +52,8 @@ def _material(name: str, told: dict[str, str], companions: Companions) -> Any:
         if _MAP.fullmatch(key)
     }
     image = pixels.picture(pictures.get("map_kd"), companions.warn)
-    opaque = _number(told.get("d"), 1 - _number(told.get("tr"), 0.0))
+    # writers disagree on which end of these is clear, but nobody means to be invisible
+    opaque = _number(told.get("d"), 1 - _number(told.get("tr"), 0.0)) or 1.0
     image = pixels.with_alpha(image, pixels.picture(pictures.get("map_d"), companions.warn))
     # a factor would tint the picture, and exporters leave whatever grey they like beside one
     colour = (1.0, 1.0, 1.0) if image is not None else _colour(told.get("kd"))

@@ -12,6 +12,8 @@ from typing import Any
 from watcher.embedded.formats.surfaces import Surface
 from watcher.embedded.formats.views import FIELD_OF_VIEW, View
 
+_LAYERS = 6  # of clear surfaces that a ray may cross
+
 
 def stage(surfaces: list[Surface]) -> dict[str, Any]:
     """The Mitsuba shapes of a model, to be used by all of its views.
@@ -20,7 +22,9 @@ def stage(surfaces: list[Surface]) -> dict[str, Any]:
         ImportError: Mitsuba, or the libatomic1 that it needs, is not installed.
     """
     mi = _mitsuba()
-    return {f"shape{index}": _shape(mi, surface) for index, surface in enumerate(surfaces)}
+    shapes = {f"shape{index}": _shape(mi, surface) for index, surface in enumerate(surfaces)}
+    clear = any(surface.holes or surface.opacity < 1 for surface in surfaces)
+    return {**shapes, "clear": True} if clear else shapes
 
 
 def _mitsuba() -> Any:
@@ -39,13 +43,36 @@ def render(shapes: dict[str, Any], camera: View, size: tuple[int, int], samples:
     import mitsuba as mi  # noqa: PLC0415 - see stage
     import numpy as np  # noqa: PLC0415 - see stage
 
+    sun, sky = _lights(mi, camera)
+    # each light in a picture of its own: choosing between them at random is what makes noise
+    lit = [
+        _draw(mi, camera, size, max(samples // 4, 1), {"sun": sun, **shapes}, depth=2),
+        _draw(mi, camera, size, samples, {"sky": sky, **shapes}, depth=3),
+    ]
+    return np.concatenate([lit[0][..., :3] + lit[1][..., :3], lit[1][..., 3:]], axis=2)
+
+
+def _draw(
+    mi: Any,
+    camera: View,
+    size: tuple[int, int],
+    samples: int,
+    things: dict[str, Any],
+    *,
+    depth: int,
+) -> Any:
+    import numpy as np  # noqa: PLC0415 - see stage
+
     scene = mi.load_dict(
         {
             "type": "scene",
-            "integrator": {"type": "path", "max_depth": 3, "hide_emitters": True},
+            "integrator": {
+                "type": "path",
+                "max_depth": depth + (_LAYERS if "clear" in things else 0),
+                "hide_emitters": True,
+            },
             "sensor": _sensor(mi, camera, size, samples),
-            **_lights(mi, camera),
-            **shapes,
+            **{name: thing for name, thing in things.items() if name != "clear"},
         }
     )
     return np.array(mi.render(scene))
@@ -77,8 +104,8 @@ def _distance(camera: View) -> float:
     return float(sum((a - b) ** 2 for a, b in pairs) ** 0.5)
 
 
-def _lights(mi: Any, camera: View) -> dict[str, Any]:
-    """A sky, bright above and dim below, and a sun that comes from the upper left."""
+def _lights(mi: Any, camera: View) -> tuple[dict[str, Any], dict[str, Any]]:
+    """A sun that comes from the upper left, and a sky, bright above and dim below."""
     import numpy as np  # noqa: PLC0415 - see stage
 
     rows = np.linspace(1.0, 0.0, 32)[:, None, None] ** 0.8
@@ -88,18 +115,16 @@ def _lights(mi: Any, camera: View) -> dict[str, Any]:
     right = np.cross(camera.up, away)
     right /= np.linalg.norm(right)
     above = np.cross(away, right)
-    return {
-        "sky": {
-            "type": "envmap",
-            "bitmap": mi.Bitmap(sky.astype("f4")),
-            "scale": 0.5,
-            "to_world": mi.ScalarTransform4f().rotate([1, 0, 0], 90),
-        },
-        "sun": {
-            "type": "directional",
-            "direction": list(-(0.55 * away - 0.8 * right + 0.9 * above)),
-            "irradiance": {"type": "rgb", "value": [2.5, 2.4, 2.25]},
-        },
+    sun = {
+        "type": "directional",
+        "direction": list(-(0.55 * away - 0.8 * right + 0.9 * above)),
+        "irradiance": {"type": "rgb", "value": [2.5, 2.4, 2.25]},
+    }
+    return sun, {
+        "type": "envmap",
+        "bitmap": mi.Bitmap(sky.astype("f4")),
+        "scale": 0.55,
+        "to_world": mi.ScalarTransform4f().rotate([1, 0, 0], 90),
     }
 
 
@@ -107,7 +132,9 @@ def _shape(mi: Any, surface: Surface) -> Any:
     import numpy as np  # noqa: PLC0415 - see stage
 
     properties = mi.Properties()
-    properties["bsdf"] = mi.load_dict({"type": "twosided", "bsdf": _bsdf(mi, surface)})
+    properties["bsdf"] = mi.load_dict(
+        _veiled(mi, surface, {"type": "twosided", "bsdf": _bsdf(mi, surface)})
+    )
     coloured = np.ndim(surface.colour) == 2  # noqa: PLR2004 - one colour per vertex
     mesh = mi.Mesh(
         "model",
@@ -131,6 +158,20 @@ def _shape(mi: Any, surface: Surface) -> Any:
     return mesh
 
 
+def _veiled(mi: Any, surface: Surface, bsdf: dict[str, Any]) -> dict[str, Any]:
+    """The surface with its opacity, or with the holes of its texture."""
+    import numpy as np  # noqa: PLC0415 - see stage
+
+    if surface.holes:
+        alpha = np.asarray(surface.texture, dtype="f4")[..., 3:] / 255.0 * surface.opacity
+        opacity: Any = {"type": "bitmap", "bitmap": mi.Bitmap(alpha), "raw": True}
+    elif surface.opacity < 1:
+        opacity = surface.opacity
+    else:
+        return bsdf
+    return {"type": "mask", "opacity": opacity, "bsdf": bsdf}
+
+
 def _linear(colour: Any) -> Any:
     """The sRGB transfer function (IEC 61966-2-1), undone."""
     import numpy as np  # noqa: PLC0415 - see stage
@@ -143,7 +184,7 @@ def _bsdf(mi: Any, surface: Surface) -> dict[str, Any]:
     import numpy as np  # noqa: PLC0415 - see stage
 
     if surface.texture is not None:
-        pixels = mi.Bitmap(np.array(surface.texture, dtype=np.uint8))
+        pixels = mi.Bitmap(np.array(surface.texture.convert("RGB"), dtype=np.uint8))
         base: Any = {"type": "bitmap", "bitmap": pixels, "raw": False}
     elif np.ndim(surface.colour) == 2:  # noqa: PLR2004 - one colour per vertex
         base = {"type": "mesh_attribute", "name": "vertex_color"}

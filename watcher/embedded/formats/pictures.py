@@ -46,6 +46,7 @@ def draw_all(
     import numpy as np  # noqa: PLC0415 - converters come with the first job
 
     shown = surfaces(scene, up)
+    _centre(shown)
     corners = np.concatenate([surface.vertices for surface in shown])
     corners = _outline(corners)
     draw = renderer(shown, samples, warn)
@@ -75,15 +76,31 @@ def renderer(shown: list[Surface], samples: int, warn: Callable[[str], None]) ->
     return traced
 
 
+def _centre(shown: list[Surface]) -> None:
+    """Move and scale everything to about one unit around the origin.
+
+    Renderers count in 32 bits: a small part far away from the origin would dissolve.
+    """
+    import numpy as np  # noqa: PLC0415 - converters come with the first job
+
+    low = np.min([surface.vertices.min(axis=0) for surface in shown], axis=0)
+    high = np.max([surface.vertices.max(axis=0) for surface in shown], axis=0)
+    size = float(np.linalg.norm(high - low)) or 1.0
+    for surface in shown:
+        surface.vertices = (surface.vertices - (low + high) / 2) / size
+
+
 def _outline(points: Any) -> Any:
     """Enough points to fit a camera to: all of them, or the extremes along many directions."""
     import numpy as np  # noqa: PLC0415 - converters come with the first job
 
     if len(points) <= _MOST_CORNERS:
         return points
-    directions = np.random.default_rng(1).normal(size=(200, 3))
-    reach = points @ directions.T
-    return points[np.unique(np.concatenate([reach.argmax(axis=0), reach.argmin(axis=0)]))]
+    found = []
+    for direction in np.random.default_rng(1).normal(size=(120, 3)):
+        reach = points @ direction
+        found += [int(reach.argmax()), int(reach.argmin())]
+    return points[np.unique(found)]
 
 
 def _save(picture: Any, path: Path, background: str) -> None:

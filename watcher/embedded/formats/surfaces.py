@@ -1,7 +1,7 @@
 """A scene as flat arrays that a renderer can take: triangles, colours, textures, dots for points.
 
-Imports ``views``; numpy, PIL and trimesh on first use. Invariant: z is up, instances are placed, a
-surface has either a texture with coordinates, a colour per vertex, or one colour.
+Imports ``pixels`` and ``views``; numpy, PIL and trimesh on first use. Invariant: z is up,
+instances are placed, a surface has a texture with coordinates, a colour per vertex, or one colour.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from watcher.embedded.formats import pixels
 from watcher.embedded.formats.views import guess_up, upright
 
 PLAIN = (0.62, 0.66, 0.70)
@@ -31,6 +32,8 @@ class Surface:
         texture: a PIL image, None without.
         metallic: 0 to 1.
         roughness: 0 to 1.
+        opacity: 0 to 1, for the whole.
+        holes: whether the texture's alpha counts.
     """
 
     vertices: Any
@@ -41,6 +44,8 @@ class Surface:
     texture: Any = None
     metallic: float = 0.0
     roughness: float = 0.5
+    opacity: float = 1.0
+    holes: bool = False
 
 
 def surfaces(scene: Any, up: str) -> list[Surface]:
@@ -97,11 +102,16 @@ def _dress_material(surface: Surface, visual: Any) -> None:
         # glTF states this factor in linear light; colours are sRGB here.
         colour = np.where(colour <= 0.0031308, 12.92 * colour, 1.055 * colour ** (1 / 2.4) - 0.055)  # noqa: PLR2004 - IEC 61966-2-1
     surface.colour = tuple(colour.clip(0.02, 0.95))
+    clear = str(getattr(material, "alphaMode", None) or "OPAQUE").upper() != "OPAQUE"
+    if clear:
+        # what is nearly invisible is still part of the model
+        surface.opacity = max(float(np.asarray(material.main_color)[3]) / 255.0, 0.15)
     surface.metallic = float(_number(material, "metallicFactor", 0.0))
     surface.roughness = float(_number(material, "roughnessFactor", 0.5))
     image = getattr(material, "baseColorTexture", None) or getattr(material, "image", None)
     if image is not None and visual.uv is not None and len(visual.uv) == len(surface.vertices):
-        image = image.convert("RGB")
+        surface.holes = clear and pixels.has_alpha(image)
+        image = image.convert("RGBA" if surface.holes else "RGB")
         image.thumbnail((_LARGEST_TEXTURE, _LARGEST_TEXTURE))
         surface.texture, surface.uv = image, np.asarray(visual.uv, dtype=float)[:, :2]
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 FIELD_OF_VIEW = 28.0
-_MARGIN = 1.06
+_MARGIN = 1.12
 _DIRECTIONS = {
     "iso": (1.0, -1.25, 0.85),
     "x": (1.0, 0.0, 0.0),
@@ -81,7 +81,7 @@ def _fit(points: Any, axes: Any, slopes: tuple[float, float]) -> tuple[Any, floa
     local = points @ np.stack(axes, axis=1)
     deep = local[:, 2]
     centre = (local.min(axis=0) + local.max(axis=0)) / 2
-    distance = 0.0
+    distance = -math.inf
     for axis, slope in enumerate(slopes):
         # The two planes through the outermost points meet where a camera would just see them.
         high = (local[:, axis] / slope + deep).max()

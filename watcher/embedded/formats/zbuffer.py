@@ -1,4 +1,4 @@
-"""Thumbnails without Mitsuba: a plain z-buffer with flat shading.
+"""Thumbnails without Mitsuba: a plain z-buffer.
 
 Imports ``surfaces`` and ``views``; numpy on first use. Invariant: same cameras and the same
 kind of picture as the path tracer (linear, premultiplied): only the look differs.
@@ -7,7 +7,7 @@ kind of picture as the path tracer (linear, premultiplied): only the look differ
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from watcher.embedded.formats.surfaces import Surface
@@ -15,6 +15,7 @@ from watcher.embedded.formats.views import FIELD_OF_VIEW, View
 
 _OVERSAMPLE = 2
 _GAMMA = 2.2
+_SHEEN = 0.02  # what even black throws back
 _SAMPLES = 1 << 21  # pixels tried in one go: some 100 MB
 
 
@@ -26,9 +27,10 @@ def render(surfaces: list[Surface], camera: View, size: tuple[int, int]) -> Any:
     picture = np.zeros((height, width, 4))
     depth = np.full((height, width), np.inf)
     for surface in surfaces:
-        points, colours = _project(surface, camera, (width, height)), _shade(surface, camera)
+        points, light = _project(surface, camera, (width, height)), _light(surface, camera)
+        paint = _paint(surface)
         for some, span in _batches(points, (width, height)):
-            _fill(picture, depth, (points[some], colours[some]), span)
+            _fill(picture, depth, (points[some], light[some], some), span, paint)
     blocks = picture.reshape(size[1], _OVERSAMPLE, size[0], _OVERSAMPLE, 4)
     return blocks.mean(axis=(1, 3))
 
@@ -55,34 +57,48 @@ def _project(surface: Surface, camera: View, size: tuple[int, int]) -> Any:
     return np.stack([x, y, deep], axis=1)[surface.faces]
 
 
-def _shade(surface: Surface, camera: View) -> Any:
-    """One colour per triangle: Lambert's law, light over the left shoulder, both sides lit."""
+def _light(surface: Surface, camera: View) -> Any:
+    """Light at each corner: Lambert's law, light over the left shoulder, both sides lit."""
     import numpy as np  # noqa: PLC0415 - see render
 
     corners = surface.vertices[surface.faces]
-    normal = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
-    length = np.linalg.norm(normal, axis=1, keepdims=True)
-    normal = normal / np.where(length > 0, length, 1.0)
+    flat = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
+    length = np.linalg.norm(flat, axis=1, keepdims=True)
+    flat = flat / np.where(length > 0, length, 1.0)
     axes = _axes(camera)
-    normal *= np.where((normal @ axes[2])[:, None] < 0, -1.0, 1.0)
-    light = np.array([-0.5, 0.6, 0.65]) @ axes
-    lit = 0.3 + 0.75 * np.clip(normal @ light, 0, None)
-    return _colours(surface) ** _GAMMA * lit[:, None]
+    normal = np.repeat(flat[:, None], 3, axis=1)
+    if surface.normals is not None:
+        normal = surface.normals[surface.faces]
+    away = (flat @ axes[2] < 0)[:, None, None]
+    normal = np.where(away, -normal, normal)
+    return 0.3 + 0.75 * np.clip(normal @ (np.array([-0.5, 0.6, 0.65]) @ axes), 0, None)
 
 
-def _colours(surface: Surface) -> Any:
+def _paint(surface: Surface) -> Callable[[Any, Any], Any]:
+    """A function from triangles and places in them (k, and k x 3 shares) to k x 4 colours."""
     import numpy as np  # noqa: PLC0415 - see render
 
     if surface.texture is not None:
-        pixels = np.asarray(surface.texture, dtype=float) / 255.0
-        at = surface.uv[surface.faces].mean(axis=1) % 1.0
-        column = (at[:, 0] * pixels.shape[1]).astype(int).clip(0, pixels.shape[1] - 1)
-        row = ((1 - at[:, 1]) * pixels.shape[0]).astype(int).clip(0, pixels.shape[0] - 1)
-        return pixels[row, column]
+        pixels = np.asarray(surface.texture.convert("RGBA"), dtype=np.uint8)
+        high, wide = pixels.shape[:2]
+
+        def textured(which: Any, shares: Any) -> Any:
+            at = (surface.uv[surface.faces[which]] * shares[:, :, None]).sum(axis=1) % 1.0
+            column = (at[:, 0] * wide).astype(int).clip(0, wide - 1)
+            row = ((1 - at[:, 1]) * high).astype(int).clip(0, high - 1)
+            return pixels[row, column] / 255.0
+
+        return textured
     colour = np.asarray(surface.colour, dtype=float)
-    if colour.ndim == 2:  # noqa: PLR2004 - one colour per vertex
-        return colour[surface.faces].mean(axis=1)
-    return np.broadcast_to(colour, (len(surface.faces), 3))
+
+    def coloured(which: Any, shares: Any) -> Any:
+        if colour.ndim == 1:
+            rgb = np.broadcast_to(colour, (len(which), 3))
+        else:
+            rgb = (colour[surface.faces[which]] * shares[:, :, None]).sum(axis=1)
+        return np.concatenate([rgb, np.ones((len(which), 1))], axis=1)
+
+    return coloured
 
 
 def _batches(points: Any, size: tuple[int, int]) -> Iterator[tuple[Any, tuple[int, int]]]:
@@ -101,11 +117,17 @@ def _batches(points: Any, size: tuple[int, int]) -> Iterator[tuple[Any, tuple[in
             yield alike[start : start + step], (1 << across, 1 << down)
 
 
-def _fill(picture: Any, depth: Any, batch: tuple[Any, Any], span: tuple[int, int]) -> None:
+def _fill(
+    picture: Any,
+    depth: Any,
+    batch: tuple[Any, Any, Any],
+    span: tuple[int, int],
+    paint: Callable[[Any, Any], Any],
+) -> None:
     """Draw triangles where they are nearer than what is there (edge functions, Pineda 1988)."""
     import numpy as np  # noqa: PLC0415 - see render
 
-    corners, colours = batch
+    corners, light, numbers = batch
     height, width = depth.shape
     low = np.floor(corners[:, :, :2].min(axis=1)).clip(0)
     column = low[:, 0, None, None] + np.arange(span[0])[None, None, :]
@@ -124,6 +146,12 @@ def _fill(picture: Any, depth: Any, batch: tuple[Any, Any], span: tuple[int, int
     distance = near[inside]
     nearer = np.flatnonzero(distance < depth.ravel()[place])
     order = nearer[np.argsort(-distance[nearer], kind="stable")]  # the nearest is written last
+    shares = np.stack([u[inside][order], v[inside][order], w[inside][order]], axis=1)
+    colour = paint(numbers[which[order]], shares)
+    solid = colour[:, 3] > 0.5  # noqa: PLR2004 - holes are holes, there are no half tones here
+    order, colour, shares = order[solid], colour[solid], shares[solid]
+    lit = (light[which[order]] * shares).sum(axis=1, keepdims=True)
     depth.ravel()[place[order]] = distance[order]
-    picture.reshape(-1, 4)[place[order], :3] = colours[which[order]]
-    picture.reshape(-1, 4)[place[order], 3] = 1.0
+    flat = picture.reshape(-1, 4)
+    flat[place[order], :3] = (colour[:, :3] ** _GAMMA + _SHEEN) * lit
+    flat[place[order], 3] = 1.0
