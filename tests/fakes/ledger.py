@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any
 
-from watcher.core.model import FileRecord, FileState, HistoryRow, JobRecord, Known, Work
+from watcher.core.model import FileRecord, FileState, HistoryRow, JobRecord, Known, Work, nfc
 from watcher.core.ports import (
     Change,
     Lane,
@@ -230,10 +230,20 @@ class MemoryLedger:
         return next(iter(self._works(lambda file: file.id == file_id)), None)
 
     def files(
-        self, *, folder: str = "", state: FileState | None = None, limit: int = 0, offset: int = 0
+        self,
+        *,
+        folder: str = "",
+        state: FileState | None = None,
+        q: str = "",
+        limit: int = 0,
+        offset: int = 0,
     ) -> list[Work]:
         works = self._works(
-            lambda file: folder in ("", file.folder) and state in (None, file.state)
+            lambda file: (
+                folder in ("", file.folder)
+                and state in (None, file.state)
+                and nfc(q).casefold() in nfc(file.path).casefold()
+            )
         )
         works = works[::-1][offset:]
         return works[:limit] if limit else works

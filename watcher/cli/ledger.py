@@ -147,13 +147,17 @@ def _history_json(record: FileRecord, rows: list[Any]) -> dict[str, Any]:
 @click.option("--failed", is_flag=True, help="All files that failed.")
 def retry(config: Path | None, paths: tuple[str, ...], failed: bool) -> int:  # noqa: FBT001
     """Send failed files again, while the daemon runs or at its next start."""
+    from watcher.daemon.web.desk import failed_now  # noqa: PLC0415  (--help stays quick)
+
     settings = loaded(config, usable=False).settings
     if bool(paths) == failed:
         raise UsageError("name the files, or say --failed")
     ledger = ledger_of(settings, write=True)
     if ledger is None:
         raise UsageError("nothing has ever failed here", where=str(settings.state))
-    chosen = _failed(ledger) if failed else [_one_failed(settings, ledger, path) for path in paths]
+    chosen = (
+        failed_now(ledger) if failed else [_one_failed(settings, ledger, path) for path in paths]
+    )
     if chosen:
         ledger.ask("retry", {"files": [file.id for file in chosen]}, time.time())
     ledger.close()
@@ -162,19 +166,6 @@ def retry(config: Path | None, paths: tuple[str, ...], failed: bool) -> int:  # 
     if not chosen:
         click.echo("nothing to retry")
     return ExitCode.OK
-
-
-def _failed(ledger: Ledger) -> list[FileRecord]:
-    """The newest arrivals that failed, one a path."""
-    works = ledger.files(state=FileState.FAILED)
-    newest: dict[tuple[str, str], FileRecord] = {}
-    for work in works:
-        newest.setdefault((work.file.folder, work.file.path), work.file)
-    return [
-        file
-        for file in newest.values()
-        if ledger.last_arrivals(file.folder, [file.path]).get(file.path) == file.arrival
-    ]
 
 
 def _one_failed(settings: Settings, ledger: Ledger, path: str) -> FileRecord:

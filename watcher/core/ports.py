@@ -256,9 +256,16 @@ class Ledger(Protocol):
         ...
 
     def files(
-        self, *, folder: str = "", state: FileState | None = None, limit: int = 0, offset: int = 0
+        self,
+        *,
+        folder: str = "",
+        state: FileState | None = None,
+        q: str = "",
+        limit: int = 0,
+        offset: int = 0,
     ) -> list[Work]:
-        """Records newest first, for people. 0 is no limit."""
+        """Records newest first, for people. 0 is no limit; ``q`` is part of the path, whatever its
+        case."""
         ...
 
     def counts(self) -> dict[tuple[str, FileState], int]:

@@ -32,7 +32,9 @@ from watcher.daemon.hands import Hands
 from watcher.daemon.health import Health, SchedulerHealth, summary
 from watcher.daemon.intake import Intake
 from watcher.daemon.lock import lock_state
+from watcher.daemon.metrics import Meters
 from watcher.daemon.monitor import Monitor
+from watcher.daemon.pulse import Pulse
 from watcher.daemon.reloads import Reloads
 from watcher.daemon.roots import Roots
 from watcher.daemon.schedulers import Schedulers
@@ -46,6 +48,7 @@ from watcher.daemon.sightings import (
     Sighting,
 )
 from watcher.daemon.systemd import Supervisor
+from watcher.daemon.web.desk import Desk
 from watcher.embedded.scheduler import EmbeddedScheduler
 from watcher.errors import WatcherError
 
@@ -79,6 +82,7 @@ class Service:
         self.log = log
         self.reloads = Reloads(settings, configuration, log)
         self.supervisor = Supervisor(os.environ)
+        self.pulse, self.meters = Pulse(), Meters()
         self._listener = listener
         self._paths: dict[int, str] = {}
         self._signals = 0
@@ -167,6 +171,8 @@ class Service:
                 file = change.file if isinstance(change, NewFile) else change.after
                 self._paths[file.id] = file.path
         logs.tell(self.log, changes, self._path_of)
+        self.pulse.changed(changes)
+        self.meters.changed(changes)
         for change in changes:
             if isinstance(change, SaveFile) and change.after.disposed:
                 self._paths.pop(change.after.id, None)
@@ -202,6 +208,7 @@ class Service:
             else:
                 self.log.error("root.offline", folder=one.folder, reason=one.reason)
         elif isinstance(one, ScanDone):
+            self.meters.scanned(one)
             self.log.debug(
                 "scan.done", folder=one.folder, files=one.files, seconds=round(one.seconds, 3)
             )
@@ -219,7 +226,7 @@ class Service:
             UsageError: the address of the page cannot be used.
         """
         if self.settings.http is not None:
-            monitor = Monitor(self.settings, self.ledger, self.health)
+            monitor = Monitor(self._desk())
             try:
                 address = monitor.start(self.settings.http)
             except WatcherError:
@@ -228,6 +235,18 @@ class Service:
             self._monitor = monitor
             self.log.info("http.listening", address=address)
         return self._run(lambda: False)
+
+    def _desk(self) -> Desk:
+        return Desk(
+            settings=lambda: self.settings,
+            health=self.health,
+            works=lambda: list(self.engine.books.active.works.values()),
+            ledger=self.ledger,
+            files=self.files,
+            clock=self.clock,
+            pulse=self.pulse,
+            meters=self.meters,
+        )
 
     def health(self) -> Health:
         """How the parts do right now; may be called from any thread."""
@@ -272,7 +291,9 @@ class Service:
             folders=[folder.name for folder in self.settings.folders],
         )
         self._sweep()
-        self.supervisor.watch(self._beat_age, lambda: summary(self.health(), self.ledger))
+        self.supervisor.watch(
+            lambda: self.health().beat_age, lambda: summary(self.health(), self.ledger)
+        )
         try:
             self._turn(until)
             while self.reloads.pending and not self._ending:
@@ -285,9 +306,6 @@ class Service:
             "daemon.stopped", delivered=ended.delivered, failed=ended.failed, left=ended.left
         )
         return ended
-
-    def _beat_age(self) -> float:
-        return self.clock.monotonic() - self.engine.beat
 
     def _turn(self, until: Callable[[], bool]) -> None:
         """One configuration's life: until the end, or until the next one."""
@@ -330,8 +348,6 @@ class Service:
         self.roots = {name: root for name, root in self.roots.items() if name in same}
         self.settings = new
         self._make_folders()
-        if self._monitor is not None:
-            self._monitor.changed(new)
         self.log.info("config.reloaded", folders=[folder.name for folder in new.folders])
 
     def _ended(self) -> Ended:

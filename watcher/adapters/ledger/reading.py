@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
+from itertools import islice
 from typing import Any
 
 from sqlalchemy import Connection, Select, and_, func, or_, select
@@ -45,6 +46,7 @@ from watcher.core.model import (
     JobRecord,
     Known,
     Work,
+    nfc,
 )
 from watcher.core.ports import Lane, Request
 
@@ -171,7 +173,13 @@ def owners(connection: Connection, folder: str, targets: Sequence[str]) -> dict[
 
 
 def listed(
-    connection: Connection, *, folder: str, state: FileState | None, limit: int, offset: int
+    connection: Connection,
+    *,
+    folder: str,
+    state: FileState | None,
+    q: str,
+    limit: int,
+    offset: int,
 ) -> list[Work]:
     """Records newest first."""
     asked = select(FILES).order_by(F.id.desc())
@@ -179,10 +187,32 @@ def listed(
         asked = asked.where(F.folder == written(folder))
     if state is not None:
         asked = asked.where(F.state == state.value)
+    if q:
+        wanted = islice(_holding(connection, asked, q), offset, offset + limit if limit else None)
+        return works_of(connection, list(wanted))
     if limit or offset:
         # SQLite has no OFFSET without a LIMIT
         asked = asked.limit(limit or 2**62).offset(offset)
     return works(connection, asked)
+
+
+def _holding(connection: Connection, asked: Select[Any], q: str) -> Iterator[int]:
+    """The ids of those whose path holds ``q``. Compared here, since no engine folds the case of
+    bytes; newest first, so that a look at the first ones reads no more than it must."""
+    word = nfc(q).casefold()
+    for number, directory, name in connection.execute(
+        asked.with_only_columns(F.id, F.directory, F.name)
+    ):
+        if word in nfc(joined(directory, name)).casefold():
+            yield number
+
+
+def works_of(connection: Connection, ids: Sequence[int]) -> list[Work]:
+    """The files of these ids, newest first."""
+    found: list[Work] = []
+    for some in chunks(ids):
+        found += works(connection, select(FILES).where(F.id.in_(some)).order_by(F.id.desc()))
+    return found
 
 
 def counts(connection: Connection) -> dict[tuple[str, FileState], int]:

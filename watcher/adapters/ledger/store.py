@@ -168,12 +168,18 @@ class SqlLedger:
             return reading.one(connection, file_id)
 
     def files(
-        self, *, folder: str = "", state: FileState | None = None, limit: int = 0, offset: int = 0
+        self,
+        *,
+        folder: str = "",
+        state: FileState | None = None,
+        q: str = "",
+        limit: int = 0,
+        offset: int = 0,
     ) -> list[Work]:
         """See ``Ledger``."""
         with self._reading() as connection:
             return reading.listed(
-                connection, folder=folder, state=state, limit=limit, offset=offset
+                connection, folder=folder, state=state, q=q, limit=limit, offset=offset
             )
 
     def counts(self) -> dict[tuple[str, FileState], int]:
