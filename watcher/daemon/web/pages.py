@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import Iterator
+from importlib.metadata import version
 from pathlib import PurePosixPath
 from typing import IO, Any
 from urllib.parse import parse_qs, quote, urlencode
@@ -25,7 +26,6 @@ from starlette.responses import (
 )
 from starlette.routing import Route
 
-from watcher import __version__
 from watcher.core.epochs import folder_named
 from watcher.core.model import FileState, Output, Work
 from watcher.daemon.web import views
@@ -58,7 +58,7 @@ class Pages:
             trim_blocks=True,
             lstrip_blocks=True,
         )
-        self._jinja.globals["version"] = __version__
+        self._jinja.globals["version"] = version("pixyz-watcher")
 
     def routes(self) -> list[Route]:
         """Their paths."""
