@@ -34,12 +34,29 @@ folders:
     watch: {watch}
     scan_every: {scan_every}
     rules:
+      - {{name: slow, match: "*.slow", script: {script}, retries: 0}}
       - name: meshes
         match: "*.stl"
         process: convert_file
         params: {{extension: glb}}
         retries: 0
       - {{name: rest, match: "*", process: pass, receipt: {receipt}}}
+"""
+# reads its input, waits until the studio's folder says go, then gives what it read
+SLOW = """\
+import pathlib
+import time
+
+HERE = pathlib.Path({root!r})
+
+def main(pc, params):
+    source = pathlib.Path(pc.get_input_file())
+    content = source.read_bytes()
+    with (HERE / "runs").open("ab") as runs:
+        runs.write(content + b"\\n")
+    while not (HERE / "go").exists():
+        time.sleep(0.02)
+    pathlib.Path(pc.get_output_dir(), "output.bin").write_bytes(content)
 """
 DEFAULTS = {
     "state": "./var",
@@ -52,6 +69,7 @@ DEFAULTS = {
     "watch": "auto",
     "scan_every": "60s",
     "receipt": "false",
+    "script": "./slow.py",
 }
 
 
@@ -67,6 +85,7 @@ class Place:
         self.log = root / "log"
         self.daemon: subprocess.Popen[bytes] | None = None
         self.inp.mkdir(parents=True, exist_ok=True)
+        (root / "slow.py").write_text(SLOW.format(root=str(root)))
         self.configure(**changes)
 
     def configure(self, **changes: str) -> None:

@@ -219,6 +219,38 @@ def test_new_content_a_gone_file_and_one_moved_back_are_new_arrivals(tmp_path):
     assert set(tree(place.failed)) == {"b.stl", "b.stl.error.txt"}
 
 
+def test_what_happens_to_a_source_while_its_job_runs(tmp_path):
+    place = Place(tmp_path, settle="50ms", scan_every="1s", done="keep")
+    place.config.write_text(place.config.read_text().replace("workers: 1", "workers: 4"))
+    runs = tmp_path / "runs"
+
+    def seen() -> list[bytes]:
+        return sorted(runs.read_bytes().splitlines()) if runs.exists() else []
+
+    with place.running():
+        for name in ("replaced", "deleted", "touched"):
+            drop(place.inp / f"{name}.slow", name.encode())
+        place.wait(lambda: len(seen()) == 3, "all three run")
+        drop(place.inp / "replaced.slow", b"replaced by another")
+        (place.inp / "deleted.slow").unlink()
+        (place.inp / "touched.slow").touch()
+        place.wait(lambda: len(seen()) == 4, "the new content runs")
+        (tmp_path / "go").touch()
+        place.wait_out("replaced.bin", "deleted.bin", "touched.bin")
+        drop(place.inp / "last", b"last")
+        place.wait_out("last")
+        place.wait(lambda: len(place.events("file.delivered")) >= 4)
+    assert tree(place.out) == {
+        "replaced.bin": b"replaced by another",
+        "deleted.bin": b"deleted",
+        "touched.bin": b"touched",
+        "last": b"last",
+    }
+    assert seen() == [b"deleted", b"replaced", b"replaced by another", b"touched"]
+    assert len(place.events("file.delivered")) == 4
+    assert tree(place.failed) == {}
+
+
 # ---------------------------------------------------------------- roots
 def test_a_root_that_is_missing_replaced_or_emptied_is_waited_for(tmp_path):
     place = Place(tmp_path, done="keep", settle="50ms", scan_every=NEVER)

@@ -184,7 +184,8 @@ def hold(step: Step, effect: Effect, error: WatcherError, context: Context) -> N
     """Wait for an operator or for time; the effect is tried again by itself."""
     file = step.work.file
     tries = file.attempt + 1
-    at = pacing.transient(tries, now=context.now, spread=context.spread)
+    longest = pacing.SLOWEST_HELD if file.state in UNFINISHED else pacing.SLOWEST_TRANSIENT
+    at = pacing.transient(tries, now=context.now, spread=context.spread, longest=longest)
     if file.state in UNFINISHED:
         step.move_file(
             FileEvent.HOLD, context.now, str(error), reason=str(error), attempt=tries, next_at=at

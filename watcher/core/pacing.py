@@ -14,6 +14,8 @@ LONGEST_RETRY = 3600.0
 LONGEST_POLL = 30.0
 LONGEST_PROBE = 10.0
 SLOWEST_TRANSIENT = 60.0
+# Few files of a folder are held at a time, so each may look often whether its folder was mended.
+SLOWEST_HELD = 10.0
 # A scheduler that cannot tell "queued" from "never heard of" gets this long before a job whose
 # sending was cut is sent again under the same id.
 UNSURE_HOLD = 20.0
@@ -63,9 +65,11 @@ def retry(failed: int, *, retries: int, base: float, now: float, spread: float) 
     return RetryAt(now + backoff(failed, base, LONGEST_RETRY, spread))
 
 
-def transient(tries: int, *, now: float, spread: float) -> float:
+def transient(
+    tries: int, *, now: float, spread: float, longest: float = SLOWEST_TRANSIENT
+) -> float:
     """When to try again what an operator or time will mend: no attempt is counted."""
-    return now + backoff(tries, 1.0, SLOWEST_TRANSIENT, spread)
+    return now + backoff(tries, 1.0, longest, spread)
 
 
 def until(at: float, now: float) -> float:

@@ -255,7 +255,8 @@ class Scan:
         """Seconds to the next full scan: seldom under a native watch that tells all."""
         if self._state is not None and self._state.native and not unsure:
             return self.folder.scan_every
-        return min(self.folder.scan_every, max(1.0, min(5.0, 10 * seconds)))
+        # soon, but at most a third of the time, however large the tree is
+        return min(self.folder.scan_every, max(1.0, min(5.0, 10 * seconds), 2 * seconds))
 
     def _walk(self, below: str, *, silent: bool) -> _Seen:
         seen = _Seen()
