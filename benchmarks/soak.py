@@ -24,6 +24,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -218,15 +219,26 @@ def fault(daemon: Daemon, root: Path, dice: random.Random) -> str:
         away = place.with_name(f"{place.name}.away")
         place.rename(away)
         time.sleep(2)
-        if place.exists():  # a writer made it anew: what lies there is moved over
-            for made in sorted(place.rglob("*")):
-                if made.is_file():
-                    target = away / made.relative_to(place)
-                    target.parent.mkdir(parents=True, exist_ok=True)
-                    made.rename(target)
+        while not mended(away, place):
+            time.sleep(0.01)
+    return kind
+
+
+def mended(away: Path, place: Path) -> bool:
+    """Put a folder back; what was written meanwhile where it had been is moved over first."""
+    for made in sorted(place.rglob("*")) if place.exists() else ():
+        if made.is_file():
+            target = away / made.relative_to(place)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            with suppress(FileNotFoundError):  # the daemon or its writer was quicker
+                made.rename(target)
+    try:
+        if place.exists():
             shutil.rmtree(place)
         away.rename(place)
-    return kind
+    except OSError:
+        return False  # somebody wrote there once more
+    return True
 
 
 # ---------------------------------------------------------------- the account

@@ -183,7 +183,7 @@ def test_files_that_go_and_change_all_the_time_harm_no_other(tmp_path):
         for thread in threads:
             thread.start()
         try:
-            for number in range(60):
+            for number in range(25):
                 drop(place.inp / f"calm{number}", b"%d" % number)
                 place.wait_out(f"calm{number}")
         finally:
@@ -192,7 +192,7 @@ def test_files_that_go_and_change_all_the_time_harm_no_other(tmp_path):
                 thread.join()
         place.wait(lambda: not tree(place.inp), "what is left settles", 20)
     out = tree(place.out)
-    assert all(out[f"calm{number}"] == b"%d" % number for number in range(60))
+    assert all(out[f"calm{number}"] == b"%d" % number for number in range(25))
     for event in place.events("file.failed"):
         assert "removed before it could be read" in event["reason"]
     assert tree(tmp_path / "var" / "staging") == {}
