@@ -292,7 +292,8 @@ def test_a_timeout_names_the_job(server):
     assert f"status -w -j {JOB}" in done.err
 
 
-def test_ctrl_c_while_downloading_leaves_no_file_and_tells_the_id(server, here):
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_stop_while_downloading_leaves_no_file(server, here, number, code):
     asked = threading.Event()
 
     def slow(_):
@@ -304,9 +305,9 @@ def test_ctrl_c_while_downloading_leaves_no_file_and_tells_the_id(server, here):
     command = [sys.executable, "-m", "watcher", "-u", server.url, "convert", "-i", "in/file.obj"]
     process = subprocess.Popen([*command, "-o", "to/x.glb"], stderr=subprocess.PIPE, text=True)
     assert asked.wait(60)
-    process.send_signal(signal.SIGINT)
+    process.send_signal(number)
     _, err = process.communicate(timeout=60)
-    assert process.returncode == 130
-    assert JOB in err
+    assert process.returncode == code
+    assert number == signal.SIGTERM or JOB in err
     assert "Traceback" not in err
     assert [path.name for path in (here / "to").iterdir()] == []

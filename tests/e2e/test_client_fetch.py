@@ -169,14 +169,14 @@ def test_d4_a_big_download_needs_little_memory(server, here):
 
 
 def test_a_full_disk_while_downloading_leaves_nothing(server, here):
-    server.runs(outputs={"big.bin": bytes(1 << 20)})
+    server.runs(outputs={"big.bin": bytes(9 << 20)})
     words = [sys.executable, "-m", "watcher", "-u", server.url, "download", "-j", JOB]
     done = subprocess.run(
         [*words, "-f", "big.bin"],
         capture_output=True,
         text=True,
         # the limit of a file's size stands for a full disk; its signal is ignored, as Python does
-        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000)),
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (8 << 20, 8 << 20)),
     )
     assert done.returncode == 1
     assert "Traceback" not in done.stderr

@@ -5,6 +5,8 @@ Imports click and its neighbours. Invariant: what programs get is the scheduler'
 
 from __future__ import annotations
 
+from typing import Any
+
 import click
 
 from watcher.adapters.http import Details, State
@@ -101,12 +103,11 @@ class _Watched:
             self._bars.note(f"{QUEUED}; --timeout SECONDS ends the wait")
 
 
-def _short(shown: dict[str, object]) -> None:
+def _short(shown: dict[str, Any]) -> None:
     if show.for_programs():
         show.document(shown)
     else:
-        error = str(shown.get("error") or "").strip().rpartition("\n")[2]
-        show.facts(shown | {"error": error})
+        show.short(shown)
 
 
 @click.command(epilog="\b\nExample:\n  watcher details -j UUID --json")

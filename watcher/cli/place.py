@@ -11,11 +11,12 @@ import os
 import shutil
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from watcher.errors import Denied, FileError, NameTooLong, NoSpace, TargetExists, UsageError
 
+NAME = 255  # bytes of a file's name on Linux
 _CLASSES: dict[int, type[FileError]] = {
     errno.ENOSPC: NoSpace,
     errno.EDQUOT: NoSpace,
@@ -31,7 +32,11 @@ def failed(error: OSError, where: Path) -> FileError:
 
 def is_folder(output: str) -> bool:
     """Whether ``-o`` means a folder: it is one, or ends in a slash."""
-    return output.endswith("/") or Path(output).is_dir()
+    return output.endswith("/") or _is_dir(Path(output))
+
+
+def _is_dir(path: Path) -> bool:
+    return os.path.isdir(path)  # noqa: PTH112 - pathlib raises where a name is too long
 
 
 def target_of(output: str | None, name: str) -> Path:
@@ -47,8 +52,10 @@ def check_writable(target: Path) -> None:
     Raises:
         UsageError: it is a folder, or nothing can be written there.
     """
-    if target.is_dir():
+    if _is_dir(target):
         raise UsageError("it is a folder", where=str(target))
+    if len(os.fsencode(target.name)) > NAME:
+        raise UsageError("the name is too long", where=str(target), fix="choose another -o")
     check_folder(target.parent)
 
 
@@ -73,7 +80,7 @@ def whole(target: Path) -> Iterator[Path]:
     Raises:
         FileError: it cannot be written.
     """
-    part = target.with_name(f".{target.name[:200]}.{os.getpid()}.part")
+    part = target.with_name(f".watcher-{os.getpid()}.part")
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         yield part
@@ -81,7 +88,8 @@ def whole(target: Path) -> Iterator[Path]:
     except OSError as error:
         raise failed(error, target) from error
     finally:
-        part.unlink(missing_ok=True)
+        with suppress(OSError):  # its folder could not be made, or went away
+            part.unlink()
 
 
 @contextmanager
@@ -122,7 +130,7 @@ def settle(moves: dict[Path, Path], *, over: frozenset[Path]) -> None:
         FileError: a name cannot be written.
     """
     for staged, target in moves.items():
-        taken = target.is_dir() or (target not in over and os.path.lexists(target))
+        taken = _is_dir(target) or (target not in over and os.path.lexists(target))
         if taken and not same_bytes(staged, target):
             raise TargetExists(
                 "it is there already and is not replaced; nothing was written",

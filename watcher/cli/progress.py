@@ -18,6 +18,7 @@ from watcher.adapters.http import Details, State
 from watcher.core.printing import printable
 
 STEP = 60  # characters of a step's text
+ENDS = {State.SUCCESS: "done", State.FAILURE: "failed", State.REVOKED: "revoked"}
 
 
 class Bars:
@@ -40,10 +41,12 @@ class Bars:
         job = details.job
         running = [step.info for step in details.steps if step.duration is None]
         step = printable(running[-1] if running else "")[:STEP]
-        ended = job.state is State.SUCCESS
-        done = 100 if ended else (job.progress or 0)
-        words = f"{job.state.lower()}  {step}" if step else job.state.lower()
-        self._show("job", done, 100, f"{job.progress or 0:>3} %  {words}" if not ended else "done")
+        if job.state.ended:
+            done = 100 if job.state is State.SUCCESS else (job.progress or 0)
+            self._show("job", done, 100, ENDS[job.state])
+        else:
+            done = job.progress or 0
+            self._show("job", done, 100, f"{done:>3} %  {job.state.lower()}  {step}".rstrip())
 
     def note(self, text: str) -> None:
         """A line for people, beside the bars."""

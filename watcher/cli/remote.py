@@ -7,6 +7,8 @@ asked for. Invariant: commands know ``Remote`` alone and cannot tell the two apa
 from __future__ import annotations
 
 import os
+import signal
+import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -20,6 +22,7 @@ from watcher.errors import Unreachable
 
 F = TypeVar("F", bound=Callable[..., Any])
 Progress = Callable[[int, int], None]  # bytes done, bytes in all (0: unknown)
+_STOPS = (signal.SIGTERM, signal.SIGHUP)
 
 
 class Remote(Protocol):
@@ -91,12 +94,29 @@ def reached(*, runs: bool = False) -> Iterator[Remote]:
             )
         )
     try:
-        yield remote
+        with _cleanly_stopped():
+            yield remote
     except Unreachable as error:
         error.fix = error.fix or "check that the scheduler runs, and its address (-u)"
         raise
     finally:
         remote.close()
+
+
+@contextmanager
+def _cleanly_stopped() -> Iterator[None]:
+    """SIGTERM and SIGHUP leave the block as Ctrl-C does, so that no half file stays."""
+
+    def stop(number: int, _: object) -> None:
+        raise SystemExit(128 + number)
+
+    ours = threading.current_thread() is threading.main_thread()
+    before = {number: signal.signal(number, stop) for number in _STOPS if ours}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def state_folder(environ: Mapping[str, str]) -> Path:

@@ -59,35 +59,44 @@ def jobs(found: Sequence[Mapping[str, Any]]) -> None:
     rows(("job", "name", "state", "progress", "error"), cells, "no jobs")
 
 
-def facts(shown: Mapping[str, Any]) -> None:
-    """The plain fields of a job, a line each."""
-    filled = [(key, _text(value)) for key, value in shown.items() if value not in (None, "")]
-    rows(("field", "value"), filled, "nothing is known")
+def short(job: Mapping[str, Any]) -> None:
+    """A job's short form."""
+    _facts(_plain(job))
 
 
 def details(found: Details) -> None:
     """All of a job: fields, times, steps, result."""
-    job = found.job
-    error = (job.error or "").strip()
-    facts(
-        {
-            "job": job.uuid,
-            "name": job.name,
-            "state": job.state,
-            "progress": _percent(job.progress),
-            "submitted": found.times.get("request"),
-            "started": found.times.get("started"),
-            "stopped": found.times.get("stopped"),
-            "took": _took(found.times),
-            "retries": found.retry or None,
-            "error": error if given("verbose") else error.rpartition("\n")[2],
-        }
-    )
+    times = {
+        "submitted": found.times.get("request"),
+        "started": found.times.get("started"),
+        "stopped": found.times.get("stopped"),
+        "took": _took(found.times),
+        "retries": found.retry or None,
+    }
+    told = _plain(found.document)
+    error = (found.job.error or "").strip() if given("verbose") else told.pop("error")
+    _facts(told | times | {"error": error})
     if found.steps:
         steps = [(step.info, _seconds(step.duration)) for step in found.steps]
         rows(("step", "duration"), steps, "")
-    if job.state.ended and found.result not in (None, {}):
+    if found.job.state.ended and found.result not in (None, {}):
         result(found.result)
+
+
+def _plain(job: Mapping[str, Any]) -> dict[str, Any]:
+    """The fields of a short form as people read them."""
+    return {
+        "job": job.get("uuid"),
+        "name": job.get("name"),
+        "state": job.get("status"),
+        "progress": _percent(job.get("progress")),
+        "error": _text(job.get("error")).strip().rpartition("\n")[2],
+    }
+
+
+def _facts(shown: Mapping[str, Any]) -> None:
+    filled = [(key, _text(value)) for key, value in shown.items() if value not in (None, "")]
+    rows(("field", "value"), filled, "nothing is known")
 
 
 def result(value: Any) -> None:

@@ -128,12 +128,15 @@ def _run(wanted: Submission, wish: Wish) -> int:
     with reached(runs=True) as remote:
         with Bars() as bars:
             job = send(remote, wanted, bars)
-            with named(job.uuid):
-                if not wish.watch or wish.batch:
-                    bars.aside(partial(_sent, job, batch=wish.batch))
-                if not wish.watch and chosen().url != EMBEDDED:
-                    return 0
-                details = _followed(remote, job.uuid, wish, bars)
+            stays = wish.watch or chosen().url == EMBEDDED
+            if stays:
+                with named(job.uuid):
+                    if wish.batch or not wish.watch:
+                        bars.aside(partial(_sent, job, batch=wish.batch))
+                    details = _followed(remote, job.uuid, wish, bars)
+        if not stays:
+            _sent(job, batch=wish.batch)
+            return 0
         return UNKNOWN if details is None else _told(details, wish)
 
 

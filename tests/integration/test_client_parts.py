@@ -1,0 +1,157 @@
+"""The client's parts where a command line does not easily reach: files that change, bad disks."""
+
+from __future__ import annotations
+
+import signal
+import threading
+
+import click
+import pytest
+
+from tests.command import watcher
+from tests.replay import JOB, Answer, Replay
+from watcher.adapters.http import Submission
+from watcher.cli import show
+from watcher.cli.connection import chosen
+from watcher.cli.inputs import source, with_parts
+from watcher.cli.local import LocalRemote
+from watcher.cli.place import check_folder, settle, staging, whole
+from watcher.cli.progress import size
+from watcher.cli.remote import reached
+from watcher.errors import (
+    Denied,
+    FileChanged,
+    NameTooLong,
+    TargetExists,
+    TooEarly,
+    UsageError,
+)
+
+
+def test_a_source_that_goes_away_before_it_is_sent(tmp_path):
+    path = tmp_path / "a.bin"
+    path.write_bytes(b"abc")
+    given = source(path)
+    assert given.size == 3
+    with given.open() as stream:
+        assert stream.read() == b"abc"
+    path.unlink()
+    with pytest.raises(FileChanged):
+        given.open()
+    with pytest.raises(UsageError):
+        source(path)
+
+
+def test_a_part_behind_a_link_that_leads_out_is_not_sent(tmp_path):
+    (tmp_path / "secret.png").write_text("secret")
+    model = tmp_path / "in"
+    model.mkdir()
+    (model / "a.obj").write_text("mtllib a.mtl\nv 0 0 0\n")
+    (model / "a.mtl").write_text("map_Kd out.png\nmap_Kd ../secret.png\n")
+    (model / "out.png").symlink_to(tmp_path / "secret.png")
+    sources, notes = with_parts(model / "a.obj")
+    assert [each.name for each in sources] == ["a.obj", "a.mtl"]
+    assert any("out.png" in note for note in notes)
+    assert any("secret.png" in note for note in notes)
+
+
+def test_final_names_are_given_together_or_not_at_all(tmp_path):
+    for name in ("a", "b"):
+        (tmp_path / name).write_text(name)
+    (tmp_path / "folder").mkdir()
+    moves = {tmp_path / "a": tmp_path / "new" / "a", tmp_path / "b": tmp_path / "folder"}
+    with pytest.raises(TargetExists):
+        settle(moves, over=frozenset(moves.values()))
+    assert not (tmp_path / "new").exists()
+    long = {tmp_path / "a": tmp_path / ("x" * 300)}
+    with pytest.raises(NameTooLong):
+        settle(long, over=frozenset())
+    assert (tmp_path / "a").exists()
+
+
+def _fail(part):
+    part.write_text("half")
+    (part.parent / "absent" / "x").read_text()
+
+
+def test_a_block_that_fails_leaves_what_was_there(tmp_path):
+    target = tmp_path / "new" / "x"
+    with pytest.raises(Denied), whole(target) as part:
+        _fail(part)
+    assert list((tmp_path / "new").iterdir()) == []
+    (tmp_path / "file").write_text("x")
+    with pytest.raises(Denied), whole(tmp_path / "file" / "x"):
+        pytest.fail("it cannot be made")
+    with pytest.raises(Denied), staging(tmp_path / "file"):
+        pytest.fail("it cannot be made")
+    with pytest.raises(UsageError):
+        check_folder(tmp_path / "file" / "x")
+
+
+@pytest.mark.parametrize(
+    ("count", "text"), [(0, "0 B"), (1023, "1023 B"), (44249907, "42.2 MiB"), (2**52, "4096.0 TiB")]
+)
+def test_sizes(count, text):
+    assert size(count) == text
+
+
+def test_results_and_times_of_any_kind_are_shown(capsys):
+    for value, text in (("a\x1bb", "a\\x1bb\n"), ([1], "[\n    1\n]\n"), (True, "true\n")):
+        show.result(value)
+        assert capsys.readouterr().out == text
+    with Replay() as server:
+        server.runs(
+            time_info={"started": "soon", "stopped": "2026-11-24T02:43:33+00:00"}, steps=None
+        )
+        done = watcher("-u", server.url, "process", "-n", "x", "-w", terminal=True)
+    assert done.code == 0
+    assert "took" not in done.out
+
+
+def test_the_embedded_scheduler_hands_out_only_files_of_ended_jobs(tmp_path):
+    remote = LocalRemote(tmp_path, runs=False)
+    try:
+        waiting = remote.submit(Submission(process="api_test")).uuid
+        with pytest.raises(TooEarly):
+            remote.archive(waiting, tmp_path / "x.zip")
+        assert not (tmp_path / "x.zip").exists()
+    finally:
+        remote.close()
+
+
+def test_a_token_that_is_no_longer_taken_is_no_folder_in_disguise(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with Replay() as server:
+        server.runs(result={"output": "a.glb"}, outputs={"a.glb": b"x"})
+        path = f"/jobs/{JOB}/outputs/a.glb"
+        server.script[("GET", path)] = [Answer(401, {"detail": "Invalid token"})]
+        words = ["-u", server.url, "download", "-j", JOB, "-f", "a.glb"]
+        assert watcher(*words).code == 3
+        (tmp_path / "a.obj").write_text("v 0 0 0\n")
+        done = watcher("-u", server.url, "convert", "-i", "a.obj", "-o", "b.glb")
+        assert done.code == 3
+        assert "Invalid token" in done.err
+        assert not [each for each in server.paths() if each.endswith("archive")]
+
+
+def test_stop_signals_are_given_back(tmp_path):
+    before = signal.getsignal(signal.SIGTERM)
+    with click.Context(click.Command("x"), obj={"url": "http://127.0.0.1:9"}), reached():
+        assert signal.getsignal(signal.SIGTERM) is not before
+    assert signal.getsignal(signal.SIGTERM) is before
+    seen = []
+
+    def elsewhere():
+        with click.Context(click.Command("x"), obj={"url": "http://127.0.0.1:9"}), reached():
+            seen.append(signal.getsignal(signal.SIGTERM))
+
+    thread = threading.Thread(target=elsewhere)
+    thread.start()
+    thread.join()
+    assert seen == [before]
+
+
+def test_a_token_file_that_is_no_text(tmp_path):
+    (tmp_path / "token").write_bytes(b"\xff\xfe\x00")
+    with click.Context(click.Command("x"), obj={}), pytest.raises(UsageError, match="text"):
+        chosen({"PIXYZ_SCHEDULER_TOKEN_FILE": str(tmp_path / "token")})
