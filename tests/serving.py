@@ -33,12 +33,14 @@ ENDED = ("SUCCESS", "FAILURE", "REVOKED")
 class Server:
     """A running ``watcher serve``: its address, its words, its life."""
 
-    def __init__(self, state: Path, arguments: tuple[str, ...]) -> None:
+    def __init__(
+        self, state: Path, arguments: tuple[str, ...], prefix: tuple[str, ...] = ()
+    ) -> None:
         self.state = state
         self.lines: list[str] = []
         words = ["serve", "--port", "0", "--state", str(state), *arguments]
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "watcher", *words],
+            [*prefix, sys.executable, "-m", "watcher", *words],
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
@@ -117,15 +119,16 @@ def until(look: Callable[[], Any], *, what: str) -> Any:
 
 
 @contextlib.contextmanager
-def start_server(folder: Path, *arguments: str) -> Iterator[Server]:
+def start_server(folder: Path, *arguments: str, prefix: tuple[str, ...] = ()) -> Iterator[Server]:
     """A server with its state below ``folder``; ended, and killed if need be, afterwards.
 
-    It asks for the token ``TOKEN`` unless the arguments name another, or ``--open``.
+    It asks for the token ``TOKEN`` unless the arguments name another, or ``--open``. ``prefix`` is
+    a command that runs the command.
     """
     words = tuple(word for word in arguments if word != "--open")
     if "--open" not in arguments and "--token" not in words and "--token-file" not in words:
         words = ("--token", TOKEN, *words)
-    server = Server(folder / "state", words)
+    server = Server(folder / "state", words, prefix)
     try:
         yield server
     finally:

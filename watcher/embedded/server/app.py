@@ -30,14 +30,14 @@ from structlog.typing import FilteringBoundLogger
 from watcher.embedded import documents
 from watcher.embedded.scheduler import EmbeddedScheduler
 from watcher.embedded.server import openapi
-from watcher.embedded.server.frame import Frame
+from watcher.embedded.server.frame import LINGER, Frame
 from watcher.embedded.server.guard import Guard
 from watcher.embedded.server.metrics import JobCounts
 from watcher.embedded.server.outputs import Archives, download
 from watcher.embedded.server.parts import BadForm, Form
 from watcher.embedded.server.replies import as_json, failed, plain, told
 from watcher.embedded.server.submit import ScriptsRefused, submit
-from watcher.embedded.server.upload import Gone, TooSlow, read_form
+from watcher.embedded.server.upload import PACE, Gone, TooSlow, read_form
 from watcher.embedded.store import ENDED, FAILURE
 from watcher.errors import NoSpace, Unreachable, WatcherError
 
@@ -54,11 +54,14 @@ _PAGE_HEADERS = {
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Serving:
     """How the API serves. ``version`` is told to callers; ``token`` empty asks for none;
-    ``scripts``: callers' own scripts run."""
+    ``scripts``: callers' own scripts run. ``pace`` seconds are those in which a body must bring 64
+    kB, ``linger`` those for which the rest of an unwanted body is read."""
 
     version: str
     token: str = ""
     scripts: bool = True
+    pace: float = PACE
+    linger: float = LINGER
 
 
 class Api:
@@ -91,7 +94,7 @@ class Api:
                 ScriptsRefused: _no_scripts,
             },
         )
-        return Frame(app, self._log, self._registry)
+        return Frame(app, self._log, self._registry, linger=self._serving.linger)
 
     def _routes(self) -> list[Route]:
         job = "/jobs/{uuid}"
@@ -158,7 +161,7 @@ class Api:
     async def _submit(self, request: Request) -> Response:
         place = await run_sync(self._place)
         try:
-            form = await read_form(request, place)
+            form = await read_form(request, place, pace=self._serving.pace)
             return as_json(await run_sync(self._take, form, request.headers.get("idempotency-key")))
         except BadForm as error:
             return plain(str(error), 400)

@@ -1,6 +1,6 @@
 """What surrounds every request: the body that nobody read, the count of replies, our own faults.
 
-Imports Starlette's types, prometheus-client and structlog. Invariant: a caller that still sends
+Imports Starlette's types, h11, prometheus-client and structlog. Invariant: a caller that still sends
 when its reply is ready gets that reply, not a broken connection.
 """
 
@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import time
 
+from h11 import LocalProtocolError
 from prometheus_client import CollectorRegistry, Counter
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -16,7 +17,8 @@ from structlog.typing import FilteringBoundLogger
 
 from watcher.embedded.server.replies import failed
 
-LINGER = 30.0  # seconds for which the rest of an unwanted body is read and dropped
+_CLOSE = (b"connection", b"close")  # after a body that nobody wanted
+LINGER = 30.0  # seconds
 
 
 class Frame:
@@ -26,6 +28,7 @@ class Frame:
         app: what answers.
         log: where faults and, on debug, requests are told.
         registry: where replies are counted.
+        linger: seconds for which the rest of an unwanted body is read and dropped.
     """
 
     def __init__(
@@ -34,7 +37,7 @@ class Frame:
         log: FilteringBoundLogger,
         registry: CollectorRegistry,
         *,
-        linger: float = LINGER,
+        linger: float,
     ) -> None:
         self._app = app
         self._log = log
@@ -51,6 +54,8 @@ class Frame:
         began = time.monotonic()
         try:
             await self._app(scope, exchange.receive, exchange.send)
+        except LocalProtocolError:
+            return  # the caller broke the line with what it sent since: nobody can be told
         except Exception as error:  # noqa: BLE001  (whatever it is, the caller gets a reply)
             self._log.error("fault", path=scope["path"], exc_info=error)
             if not exchange.status:
@@ -89,6 +94,8 @@ class _Exchange:
     async def send(self, message: Message) -> None:
         if message["type"] == "http.response.start":
             self.status = message["status"]
+            if self._open:
+                message = {**message, "headers": [*message["headers"], _CLOSE]}
         elif self._open and not message.get("more_body", False):
             # the reply is out, whole; the connection stays until the caller has sent its own part
             self._held = True

@@ -1,7 +1,7 @@
 """The server's socket, its thread, and how long it waits for anybody.
 
 Imports uvicorn, h11 and its neighbours. Invariants: a connection that sends no whole request within
-``HEADERS_WITHIN`` seconds is closed; a stop ends within ``STOP_WITHIN``.
+``headers_within`` seconds is closed; a stop ends within ``STOP_WITHIN``.
 """
 
 from __future__ import annotations
@@ -31,12 +31,15 @@ class Host:
     Args:
         app: what answers.
         log: where the server tells of bad requests.
+        headers_within: seconds in which the head of a request must come.
     """
 
-    def __init__(self, app: ASGIApp, log: FilteringBoundLogger) -> None:
+    def __init__(
+        self, app: ASGIApp, log: FilteringBoundLogger, *, headers_within: float = HEADERS_WITHIN
+    ) -> None:
         config = uvicorn.Config(
             app,
-            http=Patient,
+            http=_patient(headers_within),
             ws="none",
             lifespan="off",
             log_config=None,
@@ -93,6 +96,7 @@ def bind(host: str, port: int) -> socket.socket:
 class Patient(H11Protocol):
     """uvicorn's protocol with an end to its patience for a request's head."""
 
+    headers_within = HEADERS_WITHIN
     _waits: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # uvicorn's own
@@ -114,7 +118,7 @@ class Patient(H11Protocol):
         if self.conn.their_state is not h11.IDLE:
             self._rest()
         elif self._waits is None:
-            self._waits = self.loop.call_later(HEADERS_WITHIN, self._enough)
+            self._waits = self.loop.call_later(self.headers_within, self._enough)
 
     def _rest(self) -> None:
         if self._waits is not None:
@@ -125,6 +129,10 @@ class Patient(H11Protocol):
         self._waits = None
         if self.conn.their_state is h11.IDLE and not self.transport.is_closing():
             self.transport.close()
+
+
+def _patient(within: float) -> type[Patient]:
+    return type("Patient", (Patient,), {"headers_within": within})
 
 
 class _Relay(logging.Handler):

@@ -20,7 +20,7 @@ from watcher.embedded.server.parts import BadForm, Form, Parts, urlencoded
 from watcher.errors import Refused
 
 BLOCK = 1 << 20  # bytes that are parsed and written at once
-PACE_EVERY = 60.0  # seconds in which a body must bring at least
+PACE = 60.0  # seconds in which a body must bring at least
 PACE_LEAST = 1 << 16  # so many bytes: about 1 kB a second
 FORM_MOST = 4 << 20  # bytes of a form without files
 
@@ -33,18 +33,18 @@ class TooSlow(Exception):
     """The body came more slowly than anybody would send it in earnest."""
 
 
-async def read_form(request: Request, place: Path, *, pace_every: float = PACE_EVERY) -> Form:
-    """The form of a request, its files below ``place``.
+async def read_form(request: Request, place: Path, *, pace: float) -> Form:
+    """The form of a request, its files below ``place``. ``pace`` is in seconds, see ``TooSlow``.
 
     A body of another content type is read to its end and counts as an empty form.
 
     Raises:
         BadForm, Refused, NoSpace: see ``parts``.
         Gone: the caller hung up.
-        TooSlow: less than 64 kB came in a minute.
+        TooSlow: less than 64 kB came within ``pace``.
     """
     kind, options = parse_options_header(request.headers.get("content-type"))
-    blocks = _blocks(request.receive, pace_every)
+    blocks = _blocks(request.receive, pace)
     if kind == b"multipart/form-data":
         if not options.get(b"boundary"):
             raise BadForm("Missing boundary in multipart.")
@@ -67,12 +67,12 @@ async def _multipart(parts: Parts, blocks: AsyncIterator[bytes]) -> Form:
         parts.close()
 
 
-async def _blocks(receive: Receive, pace_every: float) -> AsyncIterator[bytes]:
+async def _blocks(receive: Receive, pace: float) -> AsyncIterator[bytes]:
     held = bytearray()
     more = True
     began, came = time.monotonic(), 0
     while more:
-        left = began + pace_every - time.monotonic()
+        left = began + pace - time.monotonic()
         try:
             message = await asyncio.wait_for(receive(), max(0.0, left))
         except TimeoutError as error:
