@@ -1,7 +1,7 @@
 """What surrounds every request: the body that nobody read, the count of replies, our own faults.
 
-Imports Starlette's types, h11, prometheus-client and structlog. Invariant: a caller that still sends
-when its reply is ready gets that reply, not a broken connection.
+Imports Starlette's types, h11, prometheus-client and structlog. Invariant: a caller that still
+sends when its reply is ready gets that reply, not a broken connection.
 """
 
 from __future__ import annotations

@@ -11,7 +11,7 @@ import threading
 import uuid
 import zipfile
 from collections.abc import Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import quote
@@ -33,6 +33,7 @@ from watcher.errors import (
 ARCHIVE = "archive.zip"
 _FULL = (28, 122)  # ENOSPC, EDQUOT
 _CHUNK = 1 << 20
+PROMPT = 1.0  # seconds that a request waits for a packing: most are done by then
 
 
 def attachment(path: Path, name: str) -> FileResponse:
@@ -81,6 +82,7 @@ class Archives:
     """The zips of jobs' outputs: packed when first asked for, one after another."""
 
     scheduler: EmbeddedScheduler
+    prompt: float = PROMPT
     _stop: threading.Event = field(default_factory=threading.Event)
     _lock: threading.Lock = field(default_factory=threading.Lock)
     _packings: dict[str, _Packing] = field(default_factory=dict)
@@ -118,15 +120,16 @@ class Archives:
         """Start the packing, or tell how it stands; returns when it is done."""
         with self._lock:
             packing = self._packings.get(job_id)
+            text = f"TaskNotCompletedError: Archive task for job '{job_id}' is already running"
             if packing is None:
                 done = self._packer.submit(pack, outputs, path, self._stop)
-                self._packings[job_id] = _Packing(str(uuid.uuid4()), done)
-                text = f"Archive Task '{self._packings[job_id].task}' created for job '{job_id}'"
-                raise TooEarly(f"TaskProcessingStarted: {text} outputs")
-            if not packing.done.done():
-                text = f"Archive task for job '{job_id}' is already running"
-                raise TooEarly(f"TaskNotCompletedError: {text}")
-            del self._packings[job_id]
+                packing = self._packings[job_id] = _Packing(str(uuid.uuid4()), done)
+                task = f"Archive Task '{packing.task}' created for job '{job_id}' outputs"
+                text = f"TaskProcessingStarted: {task}"
+        if not wait([packing.done], self.prompt).done:
+            raise TooEarly(text)
+        with self._lock:
+            self._packings.pop(job_id, None)
         _tell(packing.done, job_id)
 
 
