@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ import click
 from watcher.adapters.files import LocalFiles
 from watcher.cli.options import config_option, json_option, ledger_of, loaded, place_of
 from watcher.cli.output import table
-from watcher.core import magic, rules, windows
+from watcher.core import magic, repeats, rules, windows
 from watcher.core.model import Facts, FileRecord, FileState, Fingerprint, printable
 from watcher.core.params import effective, names
 from watcher.core.ports import Ledger
@@ -90,9 +91,27 @@ def _found_in(folder: Folder, ledger: Ledger | None) -> Iterator[Row]:
         live = ledger.live(folder.name, paths) if ledger is not None and paths else {}
         for entry in listing.files:
             path = prefix + entry.name
-            yield _planned(folder, path, entry.facts, live.get(path))
+            row = _planned(folder, path, entry.facts, live.get(path))
+            if row["rule"] and path not in live and ledger is not None:
+                row["notes"] += _came_before(folder, ledger, path, entry.facts, row["rule"])
+            yield row
         for name in listing.odd:
             yield _row(folder, prefix + name, why="not a regular file: never touched")
+
+
+def _came_before(folder: Folder, ledger: Ledger, path: str, facts: Facts, name: str) -> list[str]:
+    """What a file of a length that its rule delivered before may be; its content is not read."""
+    rule = next(rule for rule in folder.rules if rule.name == name)
+    before = [record for record, _ in ledger.history(folder.name, path)]
+    if rule.on_repeat == "again" or not before:
+        return []
+    file = replace(
+        _stand_in(folder, rule, path, facts.fingerprint, None), arrival=before[-1].arrival + 1
+    )
+    if not repeats.candidates(rule, file, before):
+        return []
+    told = {"skip": "it is not converted again", "version": "its outputs get names of their own"}
+    return [f"delivered before: if its content is unchanged, {told[rule.on_repeat]}"]
 
 
 def _row(folder: Folder, path: str, *, why: str = "") -> Row:
