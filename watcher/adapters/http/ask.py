@@ -17,7 +17,7 @@ from typing import Any
 from watcher.adapters.http.client import Client
 from watcher.adapters.http.wire import Details, Job, State, job
 from watcher.core.model import JobStatus, Phase
-from watcher.errors import Garbled, JobLost, Refused, Unauthorized, Unreachable
+from watcher.errors import Garbled, JobLost, Refused, Unreachable
 
 MANY = 4  # from so many ids on, one list may be cheaper than single questions
 ASKERS = 4  # single questions at once
@@ -132,23 +132,19 @@ class Asking:
     def _single(self, remote: str) -> JobStatus | Garbled | None:
         try:
             return full(self._client.details(remote))
-        except (JobLost, Refused):
-            return None  # no such job, or no id that this server could have
-        except Unauthorized:
-            raise
-        except Garbled as error:
-            return self._short(remote, error)
-        except Unreachable:
-            raise
+        except JobLost:
+            return None
+        except (Garbled, Refused):
+            return self._short(remote)
 
-    def _short(self, remote: str, error: Garbled) -> JobStatus | Garbled | None:
+    def _short(self, remote: str) -> JobStatus | Garbled | None:
         """A result that is not JSON breaks the details for ever, but not the short form."""
         try:
             return plain(self._client.status(remote))
-        except (JobLost, Refused):
+        except JobLost:
             return None
-        except Garbled:
-            return error
+        except (Garbled, Refused) as error:  # a refusal proves nothing of the job
+            return Garbled(error.what, where=error.where)
 
     def close(self) -> None:
         """End the threads."""

@@ -6,16 +6,38 @@ complete; no part is left behind; a name from the server never leads out of its 
 
 from __future__ import annotations
 
+import errno
 import os
+import shutil
+import time
 import zipfile
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from http.client import HTTPException
 from pathlib import Path, PurePosixPath
+from typing import Any
+
+from urllib3.exceptions import HTTPError
 
 from watcher.adapters.http.session import Sessions
-from watcher.errors import NoSpace, OutsideRoot, TooEarly, Unreachable
+from watcher.errors import (
+    Denied,
+    FileError,
+    FileGone,
+    Garbled,
+    NameTooLong,
+    NoSpace,
+    OutsideRoot,
+    TargetExists,
+    TooEarly,
+    Unreachable,
+)
 
 BLOCK = 1 << 18
+BEYOND = 416  # Range Not Satisfiable
+LEAST = 1000  # bytes a second that a download must bring
+RESERVE = 1 << 20  # bytes that are left free
 RESUMES = 5  # in a row, each only when the one before brought bytes
 Progress = Callable[[int, int], None]
 
@@ -30,16 +52,44 @@ def inside(into: Path, name: str) -> Path:
 
 def save(sessions: Sessions, path: str, target: Path, *, progress: Progress | None = None) -> int:
     """Stream a server path into ``target`` and give its length in bytes."""
-    target.parent.mkdir(parents=True, exist_ok=True)
     part = target.with_name(f".{target.name[:200]}.part")
     try:
+        target.parent.mkdir(parents=True, exist_ok=True)
         size = _collect(sessions, path, part, progress or (lambda _done, _total: None))
         part.replace(target)
     except OSError as error:
-        raise NoSpace(error.strerror or "cannot be written", where=str(target)) from error
+        raise _file_error(error, target) from error
     finally:
-        part.unlink(missing_ok=True)
+        with suppress(OSError):
+            part.unlink()
     return size
+
+
+KINDS: dict[int, type[FileError]] = {
+    errno.ENOSPC: NoSpace,
+    errno.EDQUOT: NoSpace,
+    errno.EACCES: Denied,
+    errno.EPERM: Denied,
+    errno.EROFS: Denied,
+    errno.ENAMETOOLONG: NameTooLong,
+    errno.ENOENT: FileGone,
+    errno.ENOTDIR: TargetExists,
+    errno.EISDIR: TargetExists,
+    errno.EEXIST: TargetExists,
+}
+
+
+def _file_error(error: OSError, target: Path) -> FileError:
+    kind = KINDS.get(error.errno or 0, FileError)
+    return kind(error.strerror or "cannot be written", where=str(target))
+
+
+def _room(path: Path, size: int) -> None:
+    """Refuse what the disk cannot hold before the first byte of it."""
+    free = shutil.disk_usage(path.parent).free
+    if size > free - RESERVE:
+        text = f"{size >> 20} MiB do not fit: {max(0, free - RESERVE) >> 20} MiB are free"
+        raise NoSpace(text, where=str(path.parent))
 
 
 def _collect(sessions: Sessions, path: str, part: Path, progress: Progress) -> int:
@@ -51,11 +101,11 @@ def _collect(sessions: Sessions, path: str, part: Path, progress: Progress) -> i
             etag = _stream(sessions, path, part, (had if etag else 0, etag), progress)
         except _Cut as cut:
             etag = cut.etag
-            if not part.exists() or part.stat().st_size <= had:
+            if part.exists() and part.stat().st_size <= had:
                 break
         else:
             return part.stat().st_size
-    raise Unreachable("the download was cut short", where=sessions.url(path))
+    raise Garbled("the download was cut short", where=sessions.url(path))
 
 
 class _Cut(Exception):
@@ -73,7 +123,10 @@ def _stream(
     headers = {"Accept-Encoding": "identity"}
     if offset:
         headers |= {"Range": f"bytes={offset}-", "If-Range": etag}
-    with sessions.open("GET", path, headers=headers, good=(200, 206)) as response:
+    with sessions.open("GET", path, headers=headers, good=(200, 206, BEYOND)) as response:
+        if response.status_code == BEYOND:
+            part.unlink(missing_ok=True)  # it lied about the length, or has another file now
+            raise _Cut("")
         etag = response.headers.get("etag", "")
         going_on = response.headers.get("content-range", "").startswith(f"bytes {offset}-")
         if response.status_code == 206 and not going_on:  # noqa: PLR2004 - Partial Content
@@ -81,33 +134,56 @@ def _stream(
         done = offset if response.status_code == 206 else 0  # noqa: PLR2004 - Partial Content
         length = response.headers.get("content-length", "")
         total = done + int(length) if length.isdigit() else 0
+        _room(part, total - done)
         with part.open("r+b" if done else "wb") as out:
             out.seek(done)
             try:
-                while block := response.raw.read1(BLOCK):
+                for block in _blocks(response.raw, sessions.server.patience):
                     out.write(block)
                     done += len(block)
                     progress(done, total)
-            except Exception as error:
-                if isinstance(error, OSError):
-                    raise
+            except (HTTPError, HTTPException) as error:
                 raise _Cut(etag) from error  # urllib3 tells of a cut in several ways
     if total and done < total:
         raise _Cut(etag)
     return etag
 
 
+def _blocks(raw: Any, patience: float) -> Iterator[bytes]:
+    """The body; a drip of bytes counts as a cut, as it would hold a thread for ever."""
+    begun, got = time.monotonic(), 0
+    while block := raw.read1(BLOCK):
+        yield block
+        got += len(block)
+        if time.monotonic() - begun > patience:
+            if got < LEAST * patience:
+                raise HTTPError("it comes too slowly")
+            begun, got = time.monotonic(), 0
+
+
 def whole(path: Path) -> bool:
-    """Whether a zip's directory and every member's CRC are right."""
+    """Whether a zip's directory and every member's CRC are right.
+
+    Raises ``NoSpace`` for one that would not fit unpacked: its directory tells (zipfile reads no
+    more than that of any member), so that a bomb costs nothing.
+    """
     try:
         with zipfile.ZipFile(path) as archive:
+            _room(path, sum(entry.file_size for entry in archive.infolist()))
             return archive.testzip() is None
-    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, ValueError):
+    except (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, ValueError):
         return False
 
 
 def unpack(path: Path, into: Path) -> tuple[str, ...]:
     """Write a whole zip's files below ``into``; their names."""
+    try:
+        return _unpacked(path, into)
+    except OSError as error:
+        raise _file_error(error, into) from error
+
+
+def _unpacked(path: Path, into: Path) -> tuple[str, ...]:
     found: list[str] = []
     with zipfile.ZipFile(path) as archive:
         for entry in archive.infolist():

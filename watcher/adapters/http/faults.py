@@ -74,6 +74,8 @@ def mapped(error: Exception, where: str) -> SchedulerError:
     ours, text = next(MAP[kind] for kind in type(error).__mro__ if kind in MAP)
     if ours is Unreachable and _unconnected(error):
         ours = Unserved
+    if any(isinstance(one, PoolError) for one in error.args) and ours is Refused:
+        ours, text = Garbled, "the headers of the answer cannot be read"
     return ours(text, where=where)
 
 

@@ -12,15 +12,18 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import requests
 
+from watcher.adapters.http.deadline import Bounded
 from watcher.adapters.http.faults import replied, translated
 from watcher.errors import Unreachable
 
 BLOCK = 1 << 16
+COPIES = 10e6  # bytes a second that a server is expected to copy at least
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,6 +64,8 @@ class Sessions:
         if session is None:
             session = requests.Session()
             session.verify = self.server.verify
+            for scheme in ("http://", "https://"):
+                session.mount(scheme, Bounded(self.server.patience))
             session.trust_env = False  # a .netrc or proxy variable must not change who is asked
             if self.server.token:
                 session.headers["x-api-key"] = self.server.token
@@ -86,15 +91,7 @@ class Sessions:
         """An answer whose body is not yet read; other states than ``good`` are raised."""
         where = f"{method} {self.url(path)}"
         with translated(where):
-            response = self._session().request(
-                method,
-                self.url(path),
-                headers=headers,
-                data=data,
-                stream=True,
-                allow_redirects=False,
-                timeout=(self.server.connect, self.server.read),
-            )
+            response = self._response(method, path, headers, data)
         try:
             if response.status_code not in good:
                 moved = response.headers.get("location", "") if response.is_redirect else ""
@@ -103,6 +100,34 @@ class Sessions:
                 yield response
         finally:
             response.close()
+
+    def _response(
+        self, method: str, path: str, headers: Mapping[str, str] | None, data: Any
+    ) -> requests.Response:
+        """Ask; a kept connection that the server has closed meanwhile is replaced, for what only
+        reads. What sends never meets one."""
+        session = self._session()
+        if method != "GET":
+            session.close()
+        ask = partial(
+            session.request,
+            method,
+            self.url(path),
+            headers=headers,
+            data=data,
+            stream=True,
+            allow_redirects=False,
+            timeout=(self.server.connect, self.server.read + _copying(data)),
+        )
+        try:
+            return ask()
+        except requests.Timeout:
+            raise
+        except requests.ConnectionError:
+            if method != "GET":
+                raise
+            session.close()
+            return ask()
 
     def ask(self, method: str, path: str, **options: Any) -> bytes:
         """The whole small body of a good answer."""
@@ -132,3 +157,8 @@ class Sessions:
             for session in self._all:
                 session.close()
             self._all.clear()
+
+
+def _copying(data: Any) -> float:
+    """Seconds more to wait for an answer: the server copies an upload before it replies."""
+    return getattr(data, "len", 0) / COPIES
