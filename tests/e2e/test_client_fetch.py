@@ -238,6 +238,18 @@ def test_d11_a_running_job_is_waited_for(server, here):
     assert server.paths().count(ARCHIVE) == 1
 
 
+def test_a_dropped_connection_while_waiting_ends_nothing(server, here):
+    dropped = Answer(drop=True)
+    states = [short("RUNNING"), dropped, dropped, dropped, short("SUCCESS")]
+    server.script[("GET", STATUS)] = states
+    server.answer("GET", ARCHIVE, body=packed(a="a"))
+    assert take(server).code == 0
+    server.script[("GET", STATUS)] = [Answer(401, {"detail": "Invalid token"})]
+    assert take(server).code == 3
+    server.script[("GET", STATUS)] = [dropped]
+    assert take(server).code == 3
+
+
 def test_d12_a_broken_zip_is_never_kept(server, here):
     server.runs()
     good = packed(a="alpha" * 1000)

@@ -266,6 +266,17 @@ def test_the_whole_life_of_a_real_job_is_followed(server):
     assert done.json["status"] == "SUCCESS"
 
 
+def test_p3_a_server_that_hangs_ends_the_wait(server):
+    release = threading.Event()
+    server.runs()
+    server.script[("GET", DETAILS)] = [Answer(wait=lambda: release.wait(60), body={})]
+    words = ["process", "-n", "x", "-w", "--timeout", "0.5"]
+    done = watcher("-u", server.url, *words)
+    release.set()
+    assert done.code == 4
+    assert f"job {JOB}: still not seen after 0.5 s" in done.err
+
+
 def test_p3_polling_slows_down(server):
     server.runs()
     running = server.script[("GET", DETAILS)][1]

@@ -62,7 +62,7 @@ def convert(input_: Path, params: dict[str, Any], output: str | None, **rest: An
     target = target_of(output, _plain(f"{stem}.{params.get('extension', '')}"))
     _check_target(target, input_)
     wanted, notes = _wanted(CONVERT, input_, params, rest)
-    with reached(runs=True) as remote, Bars() as bars:
+    with reached(runs=True, timeout=rest["timeout"]) as remote, Bars() as bars:
         details = _done(remote, wanted, notes, _waiting(rest), bars)
         uuid = details.job.uuid
         with named(uuid), staging(target.parent) as place:
@@ -132,7 +132,7 @@ def thumbnails(input_: Path, params: dict[str, Any], output: str | None, **rest:
     folder = Path(output or f"{input_.stem}-thumbnails")
     check_folder(folder)
     wanted, notes = _wanted(THUMBNAILS, input_, params, rest)
-    with reached(runs=True) as remote, Bars() as bars:
+    with reached(runs=True, timeout=rest["timeout"]) as remote, Bars() as bars:
         details = _done(remote, wanted, notes, _waiting(rest), bars)
         with named(details.job.uuid), staging(folder) as place:
             names = gather(remote, details.job.uuid, place, bars)
@@ -160,7 +160,7 @@ def metadata(input_: Path, params: dict[str, Any], output: str | None, **rest: A
     if target is not None:
         _check_target(target, input_)
     wanted, notes = _wanted(METADATA, input_, params, rest)
-    with reached(runs=True) as remote, Bars() as bars:
+    with reached(runs=True, timeout=rest["timeout"]) as remote, Bars() as bars:
         details = _done(remote, wanted, notes, _waiting(rest), bars)
         with named(details.job.uuid):
             if not isinstance(details.result, dict):

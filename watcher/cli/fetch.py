@@ -17,7 +17,7 @@ import click
 from watcher.adapters.http import State
 from watcher.adapters.http.download import inside, unpack
 from watcher.cli import show
-from watcher.cli.follow import QUEUED
+from watcher.cli.follow import PATIENCE, QUEUED
 from watcher.cli.inputs import job_option
 from watcher.cli.place import check_writable, settle, staging, target_of
 from watcher.cli.progress import Bars, size
@@ -29,6 +29,7 @@ from watcher.errors import (
     TimedOut,
     TooEarly,
     Unauthorized,
+    Unreachable,
     UsageError,
 )
 
@@ -80,7 +81,10 @@ def _folder(
     if name not in remote.outputs(uuid):
         return None
     with staging(target.parent) as place:
-        archive(remote, uuid, place / "all.zip", progress=bars.download(name))
+        try:
+            archive(remote, uuid, place / "all.zip", progress=bars.download(name))
+        except SchedulerError:
+            return None  # what was said of the output itself tells more
         unpack(place / "all.zip", place / "all")
         top = inside(place / "all", name)
         found = [path for path in sorted(top.rglob("*")) if path.is_file()]
@@ -111,7 +115,7 @@ def download_all(uuid: str, output: str | None, timeout: float | None) -> None:
     """
     target = target_of(output, f"{uuid}.zip")
     check_writable(target)
-    with reached(runs=True) as remote, Bars() as bars:
+    with reached(runs=True, timeout=timeout) as remote, Bars() as bars:
         archive(remote, uuid, target, timeout=timeout, progress=bars.download(target.name))
     _told({"uuid": uuid}, (target,))
 
@@ -144,22 +148,20 @@ def archive(
         Refused: the job was revoked: there will never be an archive.
         TimedOut: it did not come in time.
     """
-    since: dict[str, float] = {}
-    begun, delay = time.monotonic(), 0.5
+    wait = _Wait(uuid, timeout)
     while True:
-        state = remote.status(uuid).state
-        if state is State.REVOKED:
-            raise Refused("was revoked: it has no archive", where=f"job {uuid}")
-        early = _tried(remote, uuid, target, progress) if _may_have_one(state) else None
-        if early is None and _may_have_one(state):
-            return
-        now = time.monotonic()
-        patience = _patience(state, timeout)
-        start = begun if timeout is not None else since.setdefault(_stage(state), now)
-        if patience is not None and now + delay > start + patience:
-            raise TimedOut(_late(state, now - begun), where=f"job {uuid}", fix=_mend(timeout))
-        time.sleep(delay)
-        delay = min(delay * 1.5, SLOWEST)
+        try:
+            state = remote.status(uuid).state
+            if state is State.REVOKED:
+                raise Refused("was revoked: it has no archive", where=f"job {uuid}")
+            if _may_have_one(state) and _tried(remote, uuid, target, progress):
+                return
+            wait.seen(state)
+        except Unauthorized:
+            raise
+        except Unreachable as error:
+            wait.lost(error)
+        wait.pause()
 
 
 def _may_have_one(state: State) -> bool:
@@ -169,40 +171,68 @@ def _may_have_one(state: State) -> bool:
 
 def _tried(
     remote: Remote, uuid: str, target: Path, progress: Callable[[int, int], None] | None
-) -> TooEarly | None:
+) -> bool:
+    """Whether the archive is there."""
     try:
         remote.archive(uuid, target, progress=progress)
-    except TooEarly as error:
-        return error
+    except TooEarly:
+        return False
     except JobLost as error:
         raise JobLost(
             "the scheduler does not know this job, or it has not begun",
             where=f"job {uuid}",
             fix="`watcher jobs` lists what it knows",
         ) from error
-    return None
+    return True
 
 
-def _stage(state: State) -> str:
-    return "ended" if state.ended else state
+class _Wait:
+    """How long an archive is still waited for, by what was seen of its job."""
 
+    def __init__(self, uuid: str, timeout: float | None) -> None:
+        self._uuid, self._timeout = uuid, timeout
+        self._begun = time.monotonic()
+        self._state: State | None = None
+        self._since = self._reached = self._begun
+        self._delay = 0.5
 
-def _patience(state: State, timeout: float | None) -> float | None:
-    if timeout is not None:
-        return timeout
-    if state is State.PENDING:
-        return QUEUE
-    return PACKING if state.ended else None
+    def seen(self, state: State) -> None:
+        """The job is in this state, and too early for an archive."""
+        self._reached = time.monotonic()
+        if state is not self._state:
+            self._state, self._since = state, self._reached
 
+    def lost(self, error: Unreachable) -> None:
+        """The scheduler was not reached: borne for a while, but not from the first."""
+        if self._state is None or time.monotonic() - self._reached >= PATIENCE:
+            raise error
 
-def _late(state: State, passed: float) -> str:
-    told = "its outputs are not packed" if state.ended else f"still {state}"
-    unknown = f" ({QUEUED})" if state is State.PENDING else ""
-    return f"{told} after {passed:.0f} s{unknown}"
+    def pause(self) -> None:
+        """Ever longer; ``TimedOut`` when it would be too long."""
+        now = time.monotonic()
+        start = self._since if self._timeout is None else self._begun
+        patience = self._patience()
+        if patience is not None and now + self._delay > start + patience:
+            raise self._late(now - self._begun)
+        time.sleep(self._delay)
+        self._delay = min(self._delay * 1.5, SLOWEST)
 
+    def _patience(self) -> float | None:
+        if self._timeout is not None:
+            return self._timeout
+        if self._state is State.PENDING:
+            return QUEUE
+        return PACKING if self._state is not None and self._state.ended else None
 
-def _mend(timeout: float | None) -> str:
-    return "" if timeout is not None else "--timeout SECONDS waits longer"
+    def _late(self, passed: float) -> TimedOut:
+        ended = self._state is not None and self._state.ended
+        told = "its outputs are not packed" if ended else f"still {self._state}"
+        unknown = f" ({QUEUED})" if self._state is State.PENDING else ""
+        return TimedOut(
+            f"{told} after {passed:.0f} s{unknown}",
+            where=f"job {self._uuid}",
+            fix="" if self._timeout is not None else "--timeout SECONDS waits longer",
+        )
 
 
 def gather(remote: Remote, uuid: str, place: Path, bars: Bars) -> tuple[str, ...]:

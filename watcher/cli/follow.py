@@ -18,7 +18,7 @@ from watcher.adapters.http import Details, State
 from watcher.cli.connection import EMBEDDED, chosen
 from watcher.cli.remote import Remote
 from watcher.core.printing import printable
-from watcher.errors import JobFailed, TimedOut, Unauthorized, Unreachable, WatcherError
+from watcher.errors import Garbled, JobFailed, TimedOut, Unauthorized, Unreachable, WatcherError
 
 F = TypeVar("F", bound=Callable[..., Any])
 FASTEST, SLOWEST = 0.1, 2.0  # seconds between two looks; a tenth of the time that passed
@@ -61,9 +61,7 @@ def look(remote: Remote, uuid: str) -> Details:
     """The details of a job; of one whose result breaks them, what its short form tells."""
     try:
         return remote.details(uuid)
-    except Unauthorized:
-        raise
-    except Unreachable:
+    except Garbled:
         job = remote.status(uuid)
         if not job.state.ended:
             raise
@@ -80,20 +78,19 @@ def follow(remote: Remote, uuid: str, waiting: Waiting, seen: Callable[[Details]
     begun = reached = time.monotonic()
     word = "not seen"
     while True:
-        now = time.monotonic()
         try:
             details = look(remote, uuid)
         except Unauthorized:
             raise
         except Unreachable:
-            if now - reached >= waiting.patience:
+            if time.monotonic() - reached >= waiting.patience:
                 raise
         else:
-            reached, word = now, details.job.state
+            reached, word = time.monotonic(), details.job.state
             seen(details)
             if details.job.state.ended:
                 return details
-        _pause(uuid, now - begun, waiting.timeout, word)
+        _pause(uuid, time.monotonic() - begun, waiting.timeout, word)
 
 
 def _pause(uuid: str, passed: float, timeout: float | None, word: str) -> None:

@@ -22,6 +22,7 @@ from watcher.errors import Unreachable
 
 F = TypeVar("F", bound=Callable[..., Any])
 Progress = Callable[[int, int], None]  # bytes done, bytes in all (0: unknown)
+READ, LEAST = 60.0, 10.0  # seconds that an answer may take
 _STOPS = (signal.SIGTERM, signal.SIGHUP)
 
 
@@ -72,8 +73,14 @@ class Remote(Protocol):
 
 
 @contextmanager
-def reached(*, runs: bool = False) -> Iterator[Remote]:
-    """The scheduler of this command line. ``runs``: jobs must go on meanwhile, if it is ours."""
+def reached(*, runs: bool = False, timeout: float | None = None) -> Iterator[Remote]:
+    """The scheduler of this command line.
+
+    Args:
+        runs: jobs must go on meanwhile, if the scheduler is in this process.
+        timeout: seconds that a person wants to wait in all; a single answer gets no more, and never
+            less than ten, since an upload is only answered when the server has stored it.
+    """
     connection = chosen()
     remote: Remote
     if connection.url == EMBEDDED:
@@ -91,6 +98,7 @@ def reached(*, runs: bool = False) -> Iterator[Remote]:
                 token=connection.token,
                 ca=connection.ca,
                 insecure=connection.insecure,
+                read=READ if timeout is None else min(READ, max(LEAST, timeout)),
             )
         )
     try:

@@ -125,7 +125,7 @@ def _taken(rest: dict[str, Any], entrypoint: str) -> tuple[dict[str, Any], str, 
 
 
 def _run(wanted: Submission, wish: Wish) -> int:
-    with reached(runs=True) as remote:
+    with reached(runs=True, timeout=wish.waiting.timeout) as remote:
         with Bars() as bars:
             job = send(remote, wanted, bars)
             stays = wish.watch or chosen().url == EMBEDDED
