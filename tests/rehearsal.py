@@ -51,6 +51,10 @@ class Farm(FakeBackend):
         self._files.add(into / name, made)
         return Fetched(name, len(made), content.digest(io.BytesIO(made)))
 
+    def knows(self, *names: str) -> None:
+        """Processes that it can run from now on."""
+        self._names = (*self._names, *names)
+
     def finish_all(self) -> None:
         """End every job that stayed."""
         for remote, job in list(self._jobs.items()):
@@ -96,6 +100,15 @@ class Rehearsal:
         )
         self.engine = Engine(self.settings, self.ledger, self.clock, outside)
         self.engine.recover()
+
+    def reconfigure(self, *rules: Rule, **keys: Any) -> None:
+        """The daemon is started again with other rules for its folder."""
+        self.settings = build.settings(build.folder(*rules, **keys))
+        self.folder = self.settings.folders[0]
+        names = {spec.process for one in self.folder.rules for spec in one.jobs} - {"pass"}
+        self.farm.knows(*names)
+        self.world = replace(self.world, settings=self.settings)
+        self.start()
 
     def turn(self) -> None:
         """One turn of the engine, without waiting."""

@@ -11,9 +11,10 @@ from tests.fakes.backend import Plan
 from tests.fakes.files import MemoryFiles
 from tests.rehearsal import Rehearsal as Studio
 from watcher.core import pacing
-from watcher.core.effects import Copy, Dispose, Fetch, Publish, Quarantine, Submit
-from watcher.core.model import FileState, JobState, Phase
-from watcher.daemon.sightings import Absent
+from watcher.core.effects import Copy, Dispose, Fetch, Publish, Quarantine, Return, Submit
+from watcher.core.model import Asset, FileState, JobState, Phase
+from watcher.core.settings import Match
+from watcher.daemon.sightings import Absent, Arrival
 
 
 def begun(studio: Studio, path: str = "a.step") -> bytes:
@@ -256,6 +257,119 @@ def test_a_death_after_the_names_were_given_is_no_conflict():
     studio.finish()
     assert sorted(studio.below(studio.folder.output)) == ["echo.txt", "shout.txt"]
     assert studio.state() is FileState.DELIVERED
+
+
+# ---------------------------------------------------------------- another configuration
+def in_work(studio: Studio) -> bytes:
+    """A file whose job is out at the scheduler for good."""
+    studio.farm.plan = Plan(stay=Phase.RUNNING)
+    body = begun(studio)
+    while studio.todo:
+        studio.do()
+    studio.turn()
+    return body
+
+
+@pytest.mark.parametrize("same_content", [True, False])
+def test_a_file_whose_rule_has_other_jobs_now_waits_until_it_is_dropped_again(same_content):
+    studio = Studio()
+    body = in_work(studio)
+    studio.reconfigure(build.rule("echo", "shout", deliver="{job}.txt"))
+    studio.turn()
+    assert studio.state() is FileState.HELD
+    assert "has other jobs now" in studio.work().file.reason
+    newer = studio.drop("a.step", body if same_content else None)
+    studio.finish()
+    assert studio.state() is FileState.DELIVERED
+    assert len(studio.work().jobs) == 2
+    assert studio.delivered(newer)
+
+
+def test_a_file_whose_rule_is_gone_is_taken_by_another_when_it_is_dropped_again():
+    studio = Studio()
+    in_work(studio)
+    studio.reconfigure(build.rule("shout", name="other"))
+    studio.turn()
+    assert "no longer configured" in studio.work().file.reason
+    newer = studio.drop("a.step")
+    studio.finish()
+    assert (studio.work().file.rule, studio.delivered(newer)) == ("other", True)
+
+
+def test_a_held_file_goes_on_when_its_rule_is_back():
+    studio = Studio()
+    body = in_work(studio)
+    studio.reconfigure(build.rule(name="other"))
+    studio.turn()
+    studio.reconfigure(build.rule())
+    studio.finish()
+    assert studio.farm.runs == [body]
+    assert studio.delivered(body)
+
+
+def test_a_retry_in_a_folder_that_is_gone_says_so():
+    studio = Studio(build.rule(retries=0))
+    studio.farm.plan = Plan(fail="no geometry")
+    begun(studio)
+    until(studio, Quarantine)
+    studio.finish()
+    failed = studio.work()
+    studio.reconfigure(build.rule(), name="elsewhere")
+    studio.ledger.ask("retry", {"files": [failed.file.id]}, 0.0)
+    studio.clock.advance(2.0)
+    studio.turn()
+    assert not studio.ledger.requests()
+    assert not any(isinstance(one, Return) for one in studio.todo)
+    (_, rows) = studio.ledger.history("cad", "a.step")[-1]
+    assert "'cad'" in rows[-1].note
+    assert rows[-1].event == "retry failed"
+
+
+def test_a_retry_whose_file_was_taken_out_of_the_failed_folder_says_so():
+    studio = Studio(build.rule(retries=0))
+    studio.farm.plan = Plan(fail="no geometry")
+    begun(studio)
+    until(studio, Quarantine)
+    studio.finish()
+    studio.files.take_away(studio.folder.failed / "a.step")
+    studio.ledger.ask("retry", {"files": [studio.work().file.id]}, 0.0)
+    studio.finish()
+    (_, rows) = studio.ledger.history("cad", "a.step")[-1]
+    assert rows[-1].event == "retry failed"
+
+
+def test_a_file_that_grows_out_of_its_rule_is_taken_by_the_next():
+    small = replace(build.rule(name="small"), match=Match(globs=("*",), max_size=9))
+    studio = Studio(small, build.rule("shout", name="large"))
+    in_work(studio)
+    assert studio.work().file.rule == "small"
+    newer = studio.drop("a.step", b"long enough for the other")
+    studio.finish()
+    assert studio.work().file.rule == "large"
+    assert studio.delivered(newer)
+
+
+def test_a_file_whose_parts_do_not_come_fails_naming_them():
+    studio = Studio()
+    body = studio.drop("a.obj")
+    facts = studio.files.look(studio.folder.input, "a.obj")
+    found = Asset("cad", "a.obj", facts.fingerprint, missing=("a.mtl", "t.png"))
+    studio.engine.post(Arrival(found))
+    studio.turn()
+    studio.finish()
+    assert studio.failed(body)
+    assert "a.mtl, t.png" in studio.work("a.obj").file.reason
+
+
+def test_a_rule_that_only_warns_sends_a_file_without_its_parts():
+    studio = Studio(build.rule(missing="warn"))
+    body = studio.drop("a.obj")
+    facts = studio.files.look(studio.folder.input, "a.obj")
+    studio.engine.post(Arrival(Asset("cad", "a.obj", facts.fingerprint, missing=("a.mtl",))))
+    studio.turn()
+    studio.finish()
+    assert studio.delivered(body)
+    assert "a.mtl" in studio.work("a.obj").file.warnings[0]
 
 
 # ---------------------------------------------------------------- on_repeat

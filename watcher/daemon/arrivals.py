@@ -87,11 +87,12 @@ class Arrivals:
         rule = self._rule(one.asset)
         if rule is None:
             return
-        if work.file.state in UNFINISHED and all_staged(work):
+        open_still = work.file.state in UNFINISHED and not self._books.obstacle(work)
+        if open_still and all_staged(work):
             # it is being published: that ends first, then the new content is looked at again
             again = Look(work.file.folder, work.file.path)
             self._books.later(self._books.clock.now() + 1.0, again)
-        elif work.file.state in UNFINISHED and rule.name == work.file.rule:
+        elif open_still and rule.name == work.file.rule:
             self._restarted(restart(work, one.asset, self._books.clock.now(), why=REPLACED))
         else:
             step = Step(work)
@@ -209,10 +210,14 @@ class Arrivals:
             return
         if not isinstance(result, Done):
             self._books.outside.look(file.folder, file.path)
-        elif result.text == work.file.digest:
+        elif result.text == work.file.digest and not self._held_up(work):
             self._touched(work, one.asset)
         else:
             self._renewed(work, one)
+
+    def _held_up(self, work: Work) -> bool:
+        """Whether a file waits for its configuration: dropped again, it is a new arrival."""
+        return work.file.state in UNFINISHED and bool(self._books.obstacle(work))
 
     def gone(self, gone: Absent) -> None:
         """Coming back will be a new arrival; what is in work finds out by itself."""
@@ -231,18 +236,28 @@ class Arrivals:
         source there or not, as it happens. The wish stays until it can be done for all."""
         found = (self._books.work(file_id) for file_id in body.get("files", ()))
         failed = [work.file for work in found if work and work.file.state is FileState.FAILED]
-        if not all(file.disposed for file in failed):
+        active = self._books.active.works
+        if any(file.id in active for file in failed):
             return False
-        self._books.effects += [Return(file) for file in failed]
+        for file in failed:
+            if file.disposed and self._books.folder(file.folder) is not None:
+                self._books.effects.append(Return(file))
+            else:
+                gone = f"folder {file.folder!r} or rule {file.rule!r} is no longer configured"
+                self._not_returned(file, gone)
         return True
+
+    def _not_returned(self, file: FileRecord, why: str) -> None:
+        work = self._books.work(file.id)
+        if work is not None:
+            step = Step(work)
+            step.save_file(self._books.clock.now(), "retry failed", why)
+            self._books.note(step)
 
     def returned(self, effect: Return, result: Result) -> None:
         """A failed file is back in its input, where it settles as a new arrival; or it is not."""
-        file, books = effect.file, self._books
-        work = books.work(file.id)
-        if isinstance(result, Wrong) and work is not None:
-            step = Step(work)
-            step.save_file(books.clock.now(), "retry failed", str(result.error))
-            books.note(step)
+        file = effect.file
+        if isinstance(result, Wrong):
+            self._not_returned(file, str(result.error))
         else:
-            books.outside.look(file.folder, file.path)
+            self._books.outside.look(file.folder, file.path)
