@@ -18,6 +18,7 @@ from watcher.config.model import (
     HttpKeys,
     JobKeys,
     MatchKeys,
+    NotifyKeys,
     RuleKeys,
     SchedulerKeys,
     WhenKeys,
@@ -29,6 +30,7 @@ from watcher.core.settings import (
     Http,
     JobSpec,
     Match,
+    Notify,
     Rule,
     SchedulerSettings,
     Secret,
@@ -51,6 +53,7 @@ def settings(check: Checking, source: Path) -> Settings:
         http=_http(check, keys.http) if keys.http else None,
         log_level=keys.log.level,
         log_format=keys.log.format,
+        notify=tuple(_notify(check, number, one) for number, one in enumerate(keys.notify)),
         folders=tuple(_folder(check, folder) for folder in keys.folders),
     )
 
@@ -89,17 +92,32 @@ def _http(check: Checking, keys: HttpKeys) -> Http | None:
     return Http(host=host, port=port, token=token)
 
 
+def _notify(check: Checking, number: int, keys: NotifyKeys) -> Notify:
+    secret = Secret(keys.secret) if keys.secret else None
+    if keys.secret_file is not None:
+        secret = _token(check, ("notify", number, "secret_file"), keys.secret_file)
+    return Notify(
+        on=frozenset(keys.on),
+        url=Secret(keys.url),
+        secret=secret,
+        wait=keys.wait,
+        every=keys.every,
+        backlog_after=keys.backlog_after,
+        body=keys.body or "",
+    )
+
+
 def _token(check: Checking, path: Steps, name: str) -> Secret | None:
     file = check.located(name)
     try:
         token = file.read_text("utf-8").strip()
     except OSError as error:
-        check.say(path, f"token_file: {file} cannot be read ({error.strerror})")
+        check.say(path, f"{path[-1]}: {file} cannot be read ({error.strerror})")
         return None
     except UnicodeDecodeError:
         token = ""
     if not token.isascii() or not token.isprintable() or not token:
-        check.say(path, f"token_file: {file} must hold one line of plain characters")
+        check.say(path, f"{path[-1]}: {file} must hold one line of plain characters")
         return None
     return Secret(token)
 

@@ -10,12 +10,13 @@ import difflib
 import importlib.util
 import re
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import urlsplit
 
 from watcher.config import values
-from watcher.config.model import FileKeys, FolderKeys, JobKeys, RuleKeys, SchedulerKeys
+from watcher.config.model import FileKeys, FolderKeys, JobKeys, NotifyKeys, RuleKeys, SchedulerKeys
 from watcher.config.positions import Path as Steps
 from watcher.config.positions import Problem, Tree
 
@@ -82,6 +83,8 @@ def general(check: Checking) -> None:
     if fault:
         check.say(("ledger",), f"ledger {fault}")
     _http(check)
+    for number, hook in enumerate(check.keys.notify):
+        _notify(check, ("notify", number), hook)
     for name, path, keys in check.schedulers():
         named(check, path, f"scheduler name {name!r}", name)
         _scheduler(check, path, keys)
@@ -99,6 +102,26 @@ def _http(check: Checking) -> None:
         return
     if not LOOPBACK.fullmatch(host) and not check.keys.http.token_file and check.whole(("http",)):
         check.say(("http", "listen"), f"listen: {host} is not loopback, so token_file is needed")
+
+
+def _notify(check: Checking, path: Steps, keys: NotifyKeys) -> None:
+    fault = "must be an address such as https://hooks.example/x"
+    with suppress(ValueError):
+        parts = urlsplit(keys.url)
+        if parts.scheme in {"http", "https"} and parts.hostname:
+            fault = ""
+    if fault:
+        check.say((*path, "url"), f"url {fault}")
+    if keys.secret is not None and keys.secret_file is not None:
+        check.say((*path, "secret_file"), "secret and secret_file exclude each other")
+    if keys.body is not None:
+        from jinja2 import TemplateSyntaxError  # noqa: PLC0415  (few configurations have one)
+        from jinja2.sandbox import ImmutableSandboxedEnvironment  # noqa: PLC0415  (likewise)
+
+        try:
+            ImmutableSandboxedEnvironment().parse(keys.body)
+        except TemplateSyntaxError as error:
+            check.say((*path, "body"), f"body is no valid template: {error.message}")
 
 
 def _scheduler(check: Checking, path: Steps, keys: SchedulerKeys) -> None:

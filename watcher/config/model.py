@@ -314,6 +314,29 @@ class LogKeys(_Keys):
     )
 
 
+class NotifyKeys(_Keys):
+    """A webhook that is told when people are needed."""
+
+    on: list[Literal["failed", "stalled", "offline", "down", "backlog", "refused", "recovered"]] = (
+        told(
+            ["failed", "stalled", "offline", "down", "backlog", "refused", "recovered"],
+            "failed | stalled | offline | down | backlog | refused | recovered",
+            "[failed, stalled, offline, down, backlog, refused, recovered]",
+        )
+    )
+    url: Text = told(..., "where messages are posted", "${HOOK_URL}")
+    secret: Token | None = told(None, "signs messages (HMAC-SHA256)", "${HOOK_SECRET:-}")
+    secret_file: Text | None = told(None, "a file that holds the secret", "./hook-secret")
+    wait: Duration = told(10.0, "what happens within it goes into one message", "10s")
+    every: Period = told(60.0, "the least time between two messages", "1m")
+    backlog_after: Period = told(1800.0, "how long a file may wait before `backlog`", "30m")
+    body: Text | None = told(
+        None,
+        "a Jinja template of the message: text, title, events, at",
+        "'{\"text\": {{ text|tojson }}}'",
+    )
+
+
 class FileKeys(_Keys):
     """The whole file."""
 
@@ -328,6 +351,7 @@ class FileKeys(_Keys):
         default_factory=HttpKeys, description="page, health and metrics, or `off`"
     )
     log: LogKeys = Field(default_factory=LogKeys, description="the daemon's log")
+    notify: list[NotifyKeys] = told([], "webhooks that are told when people are needed")
     defaults: DefaultsKeys | None = told(
         None, "what all folders and rules share; keys that begin with x- hold anchors", "{}"
     )
@@ -336,5 +360,5 @@ class FileKeys(_Keys):
 
 # known words of later versions, refused by name so that nobody waits for their effect
 LATER = frozenset(
-    "notify bundle root_file done_file allow then status_file".split()  # noqa: SIM905  (reads better)
+    "bundle root_file done_file allow then status_file".split()  # noqa: SIM905  (reads better)
 )

@@ -79,6 +79,9 @@ def sample() -> str:
     lines = [*_section(model.FileKeys, "", skip=_SECTIONS), ""]
     for name, keys in (("http", model.HttpKeys), ("log", model.LogKeys)):
         lines += [f"# {name}:", *_section(keys, "#   "), ""]
+    lines += ["# notify:".ljust(WIDTH) + "# " + _meaning(model.FileKeys, "notify")]
+    hook = [f"#     {line.removeprefix('#     ')}" for line in _section(model.NotifyKeys, "#     ")]
+    lines += ["#   - " + hook[0].removeprefix("#     "), *hook[1:], ""]
     lines += ["scheduler:", *_section(model.SchedulerKeys, "  "), ""]
     lines += ["# schedulers:".ljust(WIDTH) + "# " + _meaning(model.FileKeys, "schedulers")]
     lines += ["#   farm:", "#     url: http://farm:8001", "", "folders:"]
@@ -91,7 +94,7 @@ def sample() -> str:
     return _HEAD + "\n".join(lines) + "\n" + _LAST
 
 
-_SECTIONS = frozenset({"http", "log", "scheduler", "schedulers", "folders"})
+_SECTIONS = frozenset({"http", "log", "notify", "scheduler", "schedulers", "folders"})
 
 
 def _meaning(keys: type[BaseModel], name: str) -> str:

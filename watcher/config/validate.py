@@ -223,6 +223,7 @@ def _known(path: Path) -> list[str]:
         "schedulers": model.SchedulerKeys,
         "http": model.HttpKeys,
         "log": model.LogKeys,
+        "notify": model.NotifyKeys,
         "when": model.WhenKeys,
         "defaults": model.DefaultsKeys,
     }

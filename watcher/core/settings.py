@@ -160,6 +160,20 @@ class Http:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Notify:
+    """A webhook. ``url`` is a secret too: chat services put their token into it. ``body`` is a
+    template, empty for JSON; times are seconds."""
+
+    on: frozenset[str]
+    url: Secret
+    secret: Secret | None = None
+    wait: float = 10.0
+    every: float = 60.0
+    backlog_after: float = 1800.0
+    body: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
     """The whole configuration."""
 
@@ -171,4 +185,5 @@ class Settings:
     http: Http | None = field(default_factory=Http)  # None: off
     log_level: str = "info"
     log_format: Literal["auto", "json", "console"] = "auto"
+    notify: tuple[Notify, ...] = ()
     folders: tuple[Folder, ...] = ()

@@ -29,6 +29,8 @@ EVENTS = {
     "config.refused": "a new configuration is not valid; the last good one stays",
     "config.later": "a changed key takes effect at the next start only",
     "http.listening": "the page is served",
+    "notify.sent": "a webhook took a message",
+    "notify.failed": "a webhook did not take a message after some tries, or refuses it",
     "file.<state>": "a file came to this state",
     "file.note": "something was recorded of a file without a new state",
     "job.<state>": "a job came to this state",
@@ -48,6 +50,7 @@ def secrets_of(settings: Settings) -> list[Secret]:
     held = [one.token for one in settings.schedulers.values()]
     held.append(settings.http.token if settings.http else None)
     held.append(_password(settings.ledger))
+    held += [one for hook in settings.notify for one in (hook.url, hook.secret)]
     return [secret for secret in held if secret is not None]
 
 

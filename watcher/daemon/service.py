@@ -17,6 +17,7 @@ from pathlib import Path
 
 from structlog.typing import FilteringBoundLogger
 
+from watcher.adapters import webhook
 from watcher.adapters.clock import SystemClock
 from watcher.adapters.files import LocalFiles
 from watcher.adapters.ledger import open_ledger
@@ -24,7 +25,7 @@ from watcher.core.effects import Effect
 from watcher.core.lifecycle import UNFINISHED
 from watcher.core.ports import Change, Ledger, NewFile, SaveFile
 from watcher.core.settings import Settings
-from watcher.daemon import logs
+from watcher.daemon import alerts, logs
 from watcher.daemon.books import Outside
 from watcher.daemon.effects import World, file_of
 from watcher.daemon.engine import Engine, Hint, Reload, Stop
@@ -32,23 +33,16 @@ from watcher.daemon.hands import Hands
 from watcher.daemon.health import Health, SchedulerHealth, summary
 from watcher.daemon.intake import Intake
 from watcher.daemon.lock import lock_state
+from watcher.daemon.lookout import Lookout
 from watcher.daemon.metrics import Meters
 from watcher.daemon.monitor import Monitor
 from watcher.daemon.pulse import Pulse
 from watcher.daemon.reloads import Reloads
 from watcher.daemon.roots import Roots
 from watcher.daemon.schedulers import Schedulers
-from watcher.daemon.sightings import (
-    Absent,
-    Arrival,
-    Fault,
-    Refusal,
-    RootState,
-    ScanDone,
-    Sighting,
-)
+from watcher.daemon.sightings import Absent, Arrival, Sighting
 from watcher.daemon.systemd import Supervisor
-from watcher.daemon.web.desk import Desk
+from watcher.daemon.web.desk import Desk, oldest
 from watcher.embedded.scheduler import EmbeddedScheduler
 from watcher.errors import WatcherError
 
@@ -88,8 +82,7 @@ class Service:
         self._signals = 0
         self._renewing = False
         self._ending = False
-        self.roots: dict[str, RootState] = {}
-        self._refused: set[tuple[str, str]] = set()
+        self.lookout = Lookout(log, self.meters)
         self._monitor: Monitor | None = None
         self._lock = lock_state(settings.state)
         self._make_folders()
@@ -99,6 +92,13 @@ class Service:
         self.schedulers = Schedulers(settings.state, self._hint)
         self.backends = self.schedulers.backends
         self.schedulers.change(settings.schedulers)
+        watched = alerts.Sources(
+            hooks=lambda: self.settings.notify,
+            health=self.health,
+            oldest=lambda: oldest(self.ledger),
+            clock=self.clock,
+        )
+        self.alerts = alerts.Alerts(watched, webhook.post, log)
         self._join()
 
     def _join(self) -> None:
@@ -173,6 +173,7 @@ class Service:
         logs.tell(self.log, changes, self._path_of)
         self.pulse.changed(changes)
         self.meters.changed(changes)
+        self.alerts.changed(changes)
         for change in changes:
             if isinstance(change, SaveFile) and change.after.disposed:
                 self._paths.pop(change.after.id, None)
@@ -195,28 +196,7 @@ class Service:
             if isinstance(one, Arrival | Absent):
                 self.engine.post(one)
             else:
-                self._tell(one)
-
-    def _tell(self, one: RootState | ScanDone | Refusal | Fault) -> None:
-        if isinstance(one, RootState):
-            self.roots[one.folder] = one
-            if one.online:
-                how = "native" if one.native else "polling"
-                self.log.info("root.online", folder=one.folder, watch=how, note=one.reason)
-                if one.trouble:
-                    self.log.error("root.trouble", folder=one.folder, reason=one.trouble)
-            else:
-                self.log.error("root.offline", folder=one.folder, reason=one.reason)
-        elif isinstance(one, ScanDone):
-            self.meters.scanned(one)
-            self.log.debug(
-                "scan.done", folder=one.folder, files=one.files, seconds=round(one.seconds, 3)
-            )
-        else:
-            if isinstance(one, Refusal):
-                self._refused.add((one.folder, one.path))
-            event = "file.refused" if isinstance(one, Refusal) else "fault"
-            self.log.warning(event, folder=one.folder, file=one.path, reason=one.reason)
+                self.lookout.tell(one)
 
     # ------------------------------------------------------------ running
     def run(self) -> Ended:
@@ -255,7 +235,7 @@ class Service:
         return Health(
             beat_age=self.clock.monotonic() - self.engine.beat,
             intake_alive=self._renewing or self.intake.alive(),
-            roots=dict(self.roots),
+            roots=dict(self.lookout.roots),
             refused=self.reloads.refused,
             schedulers={
                 name: SchedulerHealth(len(polls.jobs), shut[name][1] if name in shut else "")
@@ -291,6 +271,7 @@ class Service:
             folders=[folder.name for folder in self.settings.folders],
         )
         self._sweep()
+        self.alerts.start()
         self.supervisor.watch(
             lambda: self.health().beat_age, lambda: summary(self.health(), self.ledger)
         )
@@ -345,7 +326,7 @@ class Service:
 
     def _take_up(self, new: Settings) -> None:
         same = {folder.name for folder in new.folders if folder in self.settings.folders}
-        self.roots = {name: root for name, root in self.roots.items() if name in same}
+        self.lookout.keep(same)
         self.settings = new
         self._make_folders()
         self.log.info("config.reloaded", folders=[folder.name for folder in new.folders])
@@ -356,11 +337,11 @@ class Service:
             f"scheduler {name}: {reason}"
             for name, (_, reason) in self.engine.unreachable(needed=True).items()
         )
-        unseen = sum(not root.online or root.trouble != "" for root in self.roots.values())
+        unseen = sum(not root.online or root.trouble != "" for root in self.lookout.roots.values())
         left = (
             len(books.lanes)
             + unseen
-            + len(self._refused)
+            + len(self.lookout.refused)
             + sum(work.file.state != "delivered" for work in books.active.works.values())
         )
         return Ended(books.tally.delivered, books.tally.failed, left, unreachable)
@@ -377,6 +358,7 @@ class Service:
     def close(self) -> None:
         """Stop in order: page, intake, effects, schedulers, ledger, lock."""
         self.supervisor.close()
+        self.alerts.stop()
         if self._monitor is not None:
             self._monitor.stop()
         self.intake.stop()

@@ -33,12 +33,17 @@ class Desk:
 
     def oldest(self) -> dict[str, float]:
         """When the file that waits longest was accepted, by folder."""
-        found: dict[str, float] = {}
-        for lane in self.ledger.lanes():
-            for work in self.ledger.waiting(lane, 1):
-                at = work.file.accepted_at
-                found[lane.folder] = min(found.get(lane.folder, at), at)
-        return found
+        return oldest(self.ledger)
+
+
+def oldest(ledger: Ledger) -> dict[str, float]:
+    """When the file that waits longest was accepted, by folder."""
+    found: dict[str, float] = {}
+    for lane in ledger.lanes():
+        for work in ledger.waiting(lane, 1):
+            at = work.file.accepted_at
+            found[lane.folder] = min(found.get(lane.folder, at), at)
+    return found
 
 
 def failed_now(ledger: Ledger) -> list[FileRecord]:
