@@ -52,7 +52,8 @@ def inside(into: Path, name: str) -> Path:
 
 def save(sessions: Sessions, path: str, target: Path, *, progress: Progress | None = None) -> int:
     """Stream a server path into ``target`` and give its length in bytes."""
-    part = target.with_name(f".{target.name[:200]}.part")
+    start = os.fsdecode(os.fsencode(target.name)[:200])  # in bytes, as file systems count
+    part = target.with_name(f".{start}.part")
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         size = _collect(sessions, path, part, progress or (lambda _done, _total: None))
