@@ -8,6 +8,7 @@ bytes as surrogate escapes). Times are seconds; wall times are UTC since the epo
 from __future__ import annotations
 
 import unicodedata
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
@@ -88,10 +89,13 @@ class Facts:
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """A file that belongs to an asset beside its main file (an MTL, a texture, a buffer)."""
+    """A file that belongs to an asset beside its main file (an MTL, a texture, a buffer).
+
+    A part without a name is not sent with the job: a marker, a sidecar.
+    """
 
     path: str  # relative to the input root
-    name: str  # the name the main file uses for it, relative to the main file's folder
+    name: str  # the name the job sees, relative to the main file's (or the unit's) folder
     print: Fingerprint
 
 
@@ -101,7 +105,9 @@ class Asset:
 
     ``missing`` names referenced files that did not come before the deadline. ``cut``: the main file
     itself looks cut short, so that its list of parts proves nothing. ``rule``: who takes it, found
-    with all that was seen of the file; empty when its name and size decide.
+    with all that was seen of the file; empty when its name and size decide. ``whole``: its parts are
+    as much of it as its main file, so that a change of one is a change of the asset. ``params`` are
+    those of its sidecar, and ``fault`` is why it cannot be taken as it is.
     """
 
     folder: str
@@ -112,6 +118,9 @@ class Asset:
     warnings: tuple[str, ...] = ()
     cut: bool = False
     rule: str = ""
+    whole: bool = False
+    params: Mapping[str, Any] = field(default_factory=dict)
+    fault: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -113,6 +113,18 @@ class JobSpec:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Bundle:
+    """What one unit of a rule is, as ``core.bundles`` tells. ``main`` and ``members`` are patterns;
+    ``first`` and ``last`` are frames that a sequence must have."""
+
+    kind: Literal["folder", "sequence", "pattern"]
+    main: tuple[str, ...] = ()
+    members: tuple[str, ...] = ()
+    first: int | None = None
+    last: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Rule:
     """What to do with the files that match. ``deliver`` is empty for the default template."""
 
@@ -130,6 +142,10 @@ class Rule:
     wait_for_parts: float = 60.0
     missing: Literal["fail", "warn"] = "fail"
     when: When | None = None
+    bundle: Bundle | None = None
+    root_file: str = ""
+    done_file: str = ""
+    allow: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,7 +1,7 @@
-"""Main files and their parts: waits until all that a file calls for is there and settled.
+"""Units of work that wait: until all that belongs to them is there, settled, and at rest.
 
-Imports ``core`` and the sightings. Invariant: an asset leaves once, complete or with the names it
-lacks; a main file that changes while it waits goes back to settle anew.
+Imports ``core``, ``collect`` and the sightings. Invariant: an asset leaves once, complete or with
+the names it lacks; a main file that changes while it waits goes back to settle anew.
 """
 
 from __future__ import annotations
@@ -9,36 +9,60 @@ from __future__ import annotations
 import posixpath
 import queue
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
-from watcher.core import assets
+from watcher.core import assets, bundles
+from watcher.core.bundles import Unit
 from watcher.core.model import Asset, Facts, Lease, Part
 from watcher.core.ports import Clock, Files
+from watcher.core.rules import refusal
 from watcher.core.settings import Folder, Rule
 from watcher.core.settle import Again, Candidate, Hint, Settled, judge, same
 from watcher.daemon.candidates import Key
+from watcher.daemon.collect import Collected, Collector
 from watcher.daemon.sightings import Arrival, Fault, Sighting
-from watcher.errors import FileError, OutsideRoot
+from watcher.errors import FileError
 
 SHORTEST = 0.2  # seconds between two tries without an event
 LONGEST = 10.0
 RETRY = 1.0  # seconds after a file could not be read
+PAUSE = 0.25  # seconds between two tries of a folder or sequence, whatever happens in it
+REST = 2.0  # seconds, at least, without any change after which a folder or sequence is whole
 
 
 @dataclass(slots=True)
 class Waiting:
-    """One main file that waits. Times are monotonic; ``gates`` remembers looks at its parts."""
+    """One unit that waits. Times are monotonic; ``gates`` remembers looks at its files, ``whole``
+    what it looked like at ``rested``. ``parked``: only a marker lacks, for however long."""
 
     folder: Folder
-    path: str
-    facts: Facts
-    rule: Rule
+    unit: Unit
+    facts: Facts | None  # of the main file, where the unit is called after it
     since: float
     at: float
+    rested: float
+    whole: Mapping[str, Facts] | None = None
+    tried: float = 0.0
+    parked: bool = False
     gates: dict[str, Candidate] = field(default_factory=dict)
     settled: dict[str, Facts] = field(default_factory=dict)
     findings: dict[str, tuple[Facts, assets.Findings]] = field(default_factory=dict)
+
+    @property
+    def rule(self) -> Rule:
+        """The rule that takes the unit."""
+        return self.unit.rule
+
+    @property
+    def grows(self) -> bool:
+        """Whether the names alone do not tell when all of it is there."""
+        return self.unit.kind != "file" or bool(self.rule.allow)
+
+    @property
+    def deadline(self) -> float:
+        """When it goes without what lacks; what still grows counts from its last change."""
+        return (self.rested if self.grows else self.since) + self.rule.wait_for_parts
 
 
 class Assembly:
@@ -55,6 +79,7 @@ class Assembly:
         self._clock = clock
         self._deliver = deliver
         self._unsettled = unsettled
+        self._collector = Collector(files, clock)
         self._inbox: queue.Queue[Waiting | Key | None] = queue.Queue()
         self._waiting: dict[Key, Waiting] = {}
         self._thread = threading.Thread(target=self._run, name="watcher-assembly", daemon=True)
@@ -73,10 +98,10 @@ class Assembly:
         """Whether the thread runs."""
         return self._thread.is_alive()
 
-    def take(self, folder: Folder, path: str, facts: Facts, rule: Rule) -> None:
-        """A main file has settled."""
+    def take(self, folder: Folder, unit: Unit, facts: Facts | None = None) -> None:
+        """A file of a unit has settled; ``facts`` where it is the main file that names it."""
         now = self._clock.monotonic()
-        self._inbox.put(Waiting(folder, path, facts, rule, now, now))
+        self._inbox.put(Waiting(folder, unit, facts, now, now, now))
 
     def hinted(self, key: Key) -> None:
         """Something happened at a path: those that wait beside or above it look again."""
@@ -88,18 +113,22 @@ class Assembly:
         return key in self._waiting
 
     def above(self, folder: str, path: str) -> bool:
-        """Whether a main file waits that may yet call for this path."""
+        """Whether a unit waits that may yet call for this path."""
         if self._inbox.unfinished_tasks:
             return True
         waiting = tuple(self._waiting)
         return any(name == folder and may_call_for(main, path) for name, main in waiting)
 
     def busy(self, folder: str = "") -> bool:
-        """Whether anything waits (in a folder)."""
-        waiting = tuple(self._waiting)
+        """Whether anything waits (in a folder) that time alone brings to its end."""
+        waiting = tuple(self._waiting.items())
         return self._inbox.unfinished_tasks > 0 or any(
-            not folder or name == folder for name, _ in waiting
+            not one.parked for (name, _), one in waiting if folder in ("", name)
         )
+
+    def parked(self) -> int:
+        """How many units wait for a marker that somebody must write."""
+        return sum(one.parked for one in tuple(self._waiting.values()))
 
     # ------------------------------------------------------------ loop
     def _run(self) -> None:
@@ -128,16 +157,17 @@ class Assembly:
 
     def _note(self, news: Waiting | Key) -> None:
         if isinstance(news, Waiting):
-            key = (news.folder.name, news.path)
+            key = (news.folder.name, news.unit.anchor)
             old = self._waiting.get(key)
-            if old is None or not same(old.facts, news.facts):
+            if old is None or not _unchanged(old, news):
                 self._waiting[key] = news
+            else:
+                old.at = min(old.at, max(news.at, old.tried + PAUSE))
             return
         folder, path = news
         for waiting in self._waiting.values():
-            beside = posixpath.dirname(waiting.path)
-            if waiting.folder.name == folder and (not beside or path.startswith(f"{beside}/")):
-                waiting.at = 0.0
+            if waiting.folder.name == folder and may_call_for(waiting.unit.anchor, path):
+                waiting.at = waiting.tried + PAUSE if waiting.grows else 0.0
 
     def _guarded(self, key: Key, waiting: Waiting) -> None:
         try:
@@ -146,42 +176,67 @@ class Assembly:
             done = self._hindered(waiting)
         except Exception as error:  # noqa: BLE001  (one bad file must not end the thread)
             done = self._hand(waiting, Fault(*key, f"{type(error).__name__}: {error}"))
-        if done:
-            self._waiting.pop(key, None)
+        if done and self._waiting.get(key) is waiting:
+            self._waiting.pop(key)
 
     def _hindered(self, waiting: Waiting) -> bool:
         """A file cannot be read: patience until the deadline, unless it had that already."""
         now = self._clock.monotonic()
-        spent = waiting.facts.lease is Lease.UNREADABLE
-        if spent or now >= waiting.since + waiting.rule.wait_for_parts:
+        facts = waiting.facts
+        spent = facts is not None and facts.lease is Lease.UNREADABLE
+        if facts is not None and (spent or now >= waiting.since + waiting.rule.wait_for_parts):
             # it arrives all the same, and fails with the reason that reading it gives
-            facts = waiting.facts.fingerprint
-            asset = Asset(
-                waiting.folder.name, waiting.path, facts, cut=True, rule=waiting.rule.name
-            )
+            name, path = waiting.folder.name, waiting.unit.anchor
+            asset = Asset(name, path, facts.fingerprint, cut=True, rule=waiting.rule.name)
             return self._hand(waiting, Arrival(asset))
         waiting.at = now + RETRY
         return False
 
     # ------------------------------------------------------------ one try
     def _try(self, waiting: Waiting) -> bool:
-        now = self._clock.monotonic()
-        found = self._look(waiting, waiting.path)
-        if found is None or found.lease is Lease.REFUSED or not same(found, waiting.facts):
-            self._unsettled((waiting.folder.name, waiting.path))
-            return True
-        closed = assets.closure(
-            waiting.path,
-            lambda path: self._read(waiting, path),
-            lambda directory, name: self._find(waiting, directory, name),
+        waiting.tried = self._clock.monotonic()
+        if waiting.facts is not None:
+            found = self._look(waiting, waiting.unit.anchor)
+            if found is None or found.lease is Lease.REFUSED or not same(found, waiting.facts):
+                self._unsettled((waiting.folder.name, waiting.unit.anchor))
+                return True
+        if waiting.unit.lone:
+            return self._try_lone(waiting)
+        found_now = self._collector.collect(
+            waiting.folder, waiting.unit, lambda path: self._read(waiting, path)
         )
-        times = [at for path in closed.found.values() if (at := self._gate(waiting, path, now))]
-        deadline = waiting.since + waiting.rule.wait_for_parts
-        if times or (closed.missing and now < deadline):
+        if found_now is None:
+            return self._released(waiting)
+        return self._assembled(waiting, found_now)
+
+    def _assembled(self, waiting: Waiting, found: Collected) -> bool:
+        """Hand it over when it is whole; else know when to look again."""
+        now = self._clock.monotonic()
+        paths = (found.main, *found.paths()) if waiting.facts is None else found.paths()
+        times = [at for path in paths if (at := self._gate(waiting, path, now))]
+        waiting.settled = {path: waiting.settled[path] for path in paths if path in waiting.settled}
+        rest = self._rest(waiting, now) if not times else None
+        times += [rest] if rest is not None else []
+        waiting.parked = bool(found.awaited) and not times
+        lacking = found.missing and now < waiting.deadline
+        if times or lacking or found.awaited:
             patience = min(LONGEST, max(SHORTEST, (now - waiting.since) / 2))
-            waiting.at = min([*times, now + patience, max(deadline, now + SHORTEST)])
+            due = max(waiting.deadline, now + SHORTEST) if lacking else now + patience
+            waiting.at = min([*times, now + patience, due])
             return False
-        return self._hand(waiting, Arrival(_asset(waiting, closed)))
+        return self._hand(waiting, Arrival(self._asset(waiting, found)))
+
+    def _rest(self, waiting: Waiting, now: float) -> float | None:
+        """When a unit that may still grow has been at rest for long enough; None when it has, or
+        a marker says that it is whole."""
+        if not waiting.grows:
+            return None
+        if waiting.whole is None or not _alike(waiting.whole, waiting.settled):
+            waiting.whole, waiting.rested = dict(waiting.settled), now
+        if waiting.rule.done_file:
+            return None
+        until = waiting.rested + max(REST, 2 * waiting.folder.settle)
+        return until if now < until else None
 
     def _hand(self, waiting: Waiting, sighting: Sighting) -> bool:
         """Whether the receiver took it; if not, the file waits and is tried once more."""
@@ -192,11 +247,63 @@ class Assembly:
             return False
         return True
 
+    # ------------------------------------------------------------ what turns out otherwise
+    def _try_lone(self, waiting: Waiting) -> bool:
+        """A member without its main file: that file takes it along, now or until the deadline."""
+        main = self._collector.main_above(waiting.folder, waiting.rule, waiting.unit.anchor)
+        if main:
+            self._unsettled((waiting.folder.name, main))
+            return True
+        now = self._clock.monotonic()
+        if now < waiting.deadline:
+            waiting.at = min(waiting.deadline, now + LONGEST)
+            return False
+        return self._go_alone(waiting, waiting.unit.anchor)
+
+    def _released(self, waiting: Waiting) -> bool:
+        """A folder that the rule does not take: its files go to the other rules."""
+        if waiting.unit.kind != "folder":
+            return True
+        shares = self._collector.sharing(waiting.folder, waiting.unit.anchor)
+        taken = ((path, rule) for path, rule in shares.items() if isinstance(rule, Rule))
+        return all([self._one(waiting, path, rule) for path, rule in taken])
+
+    def _go_alone(self, waiting: Waiting, path: str) -> bool:
+        folder, rule = waiting.folder, waiting.rule
+        facts = self._look(waiting, path)
+        if facts is None:
+            return True
+        seen = self._collector.seen(folder, path, facts)
+        other = bundles.after(folder, rule, path, seen)
+        if isinstance(other, Rule):
+            return self._one(waiting, path, other)
+        if refusal(rule.match, path, seen) is not None:
+            return True  # nobody asked for it
+        lacking = rule.bundle.main if rule.bundle is not None else ()
+        asset = Asset(folder.name, path, facts.fingerprint, missing=lacking, rule=rule.name)
+        return self._hand(waiting, Arrival(asset))
+
+    def _one(self, waiting: Waiting, path: str, rule: Rule) -> bool:
+        """One file by itself, for a rule that is known."""
+        facts = self._look(waiting, path)
+        if facts is None:
+            return True
+        if self._gate(waiting, path, self._clock.monotonic()) is not None:
+            waiting.at = self._clock.monotonic() + SHORTEST
+            return False
+        unit = Unit(rule, bundles.anchor(rule, path), lone=bundles.lone(rule, path))
+        if wants_more(unit):
+            self.take(waiting.folder, unit, facts if unit.anchor == path else None)
+            return True
+        asset = Asset(waiting.folder.name, path, facts.fingerprint, rule=rule.name)
+        return self._hand(waiting, Arrival(asset))
+
+    # ------------------------------------------------------------ looking
     def _look(self, waiting: Waiting, path: str) -> Facts | None:
         return self._files.look(waiting.folder.input, path)
 
     def _gate(self, waiting: Waiting, path: str, now: float) -> float | None:
-        """When to look at a part again; None when it has settled."""
+        """When to look at a file of the unit again; None when it has settled."""
         look = self._look(waiting, path)
         before = waiting.settled.get(path)
         if look is not None and before is not None and same(look, before):
@@ -228,31 +335,43 @@ class Assembly:
         waiting.findings[path] = (facts, findings)
         return findings
 
-    def _find(self, waiting: Waiting, directory: str, name: str) -> str | None:
-        try:
-            return self._files.find(waiting.folder.input, directory, name)
-        except OutsideRoot:
-            return None
+    def _asset(self, waiting: Waiting, found: Collected) -> Asset:
+        named = [*sorted(found.parts.items()), *(("", path) for path in found.companions)]
+        parts = tuple(Part(path, name, waiting.settled[path].fingerprint) for name, path in named)
+        main = waiting.facts or waiting.settled[found.main]
+        return Asset(
+            waiting.folder.name,
+            found.main,
+            main.fingerprint,
+            parts,
+            found.missing,
+            found.warnings,
+            found.cut,
+            waiting.rule.name,
+            whole=waiting.grows,
+        )
+
+
+def _unchanged(old: Waiting, new: Waiting) -> bool:
+    """Whether news of a unit that waits already tells nothing new."""
+    if old.facts is None or new.facts is None:
+        return old.facts is new.facts
+    return same(old.facts, new.facts)
+
+
+def _alike(one: Mapping[str, Facts], other: Mapping[str, Facts]) -> bool:
+    return one.keys() == other.keys() and all(same(one[path], other[path]) for path in one)
+
+
+def wants_more(unit: Unit) -> bool:
+    """Whether more than a settled main file may belong to a unit."""
+    rule = unit.rule
+    if rule.bundle is not None or rule.done_file or rule.allow:
+        return True
+    return assets.has_references(unit.anchor) and any(job.process != "pass" for job in rule.jobs)
 
 
 def may_call_for(main: str, path: str) -> bool:
-    """Whether ``path`` is beside or below a main file that refers to others."""
+    """Whether ``path`` is beside or below a main file (or a folder) that may need it."""
     beside = posixpath.dirname(main)
     return main != path and (not beside or path.startswith(f"{beside}/"))
-
-
-def _asset(waiting: Waiting, closed: assets.Closure) -> Asset:
-    parts = tuple(
-        Part(path, name, waiting.settled[path].fingerprint)
-        for name, path in sorted(closed.found.items())
-    )
-    return Asset(
-        waiting.folder.name,
-        waiting.path,
-        waiting.facts.fingerprint,
-        parts,
-        closed.missing,
-        closed.warnings,
-        closed.cut,
-        waiting.rule.name,
-    )

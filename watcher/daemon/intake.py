@@ -13,13 +13,15 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 
 from watcher.adapters.observe import Look, Observe
-from watcher.core import assets, magic, rules
-from watcher.core.model import Asset, Facts, Lease
+from watcher.core import bundles, companions, rules
+from watcher.core.bundles import Unit
+from watcher.core.model import Asset
 from watcher.core.ports import Clock, Files, Ledger
-from watcher.core.settings import PASS, Folder, Rule
+from watcher.core.settings import Folder
 from watcher.core.settle import Again, Gone, Hint, judge
-from watcher.daemon.assembly import Assembly, may_call_for
+from watcher.daemon.assembly import Assembly, may_call_for, wants_more
 from watcher.daemon.candidates import Candidates, Key, Pending
+from watcher.daemon.collect import Collector
 from watcher.daemon.roots import Roots
 from watcher.daemon.scan import Found, Pace, Scan, Sources
 from watcher.daemon.sightings import Arrival, Fault, Refusal, Sighting
@@ -70,6 +72,7 @@ class Intake:
         self._busy = False
         self._owed: list[Sighting] = []  # what the receiver failed to take
         self._observe = Observe(self._inbox.put)
+        self._collector = Collector(files, clock)
         self._assembly = Assembly(files, clock, self._deliver, self._unsettled)
         sources = Sources(files, ledger, clock, self._observe, pace or Pace(), roots or Roots())
         self._scans = {
@@ -122,6 +125,10 @@ class Intake:
         """Whether nothing is in the air: no hint, candidate, waiting asset or scan, and every
         online root (or this one) was scanned completely once. Offline roots do not count."""
         return self._quiet(folder) and self._quiet(folder)
+
+    def parked(self) -> int:
+        """How many units wait for a marker that somebody must write."""
+        return self._assembly.parked()
 
     def __len__(self) -> int:
         """How many files are settling."""
@@ -240,27 +247,30 @@ class Intake:
         if isinstance(verdict, Gone):
             return None
         facts = verdict.facts
-        rule = rules.choose(folder, key[1], self._seen(folder, key[1], facts))
-        if not isinstance(rule, Rule):
+        if companions.of(folder, key[1]):
+            self._point(folder, key[1])
+            return None
+        unit = bundles.taker(folder, key[1], self._collector.seen(folder, key[1], facts))
+        if not isinstance(unit, Unit):
             return None
         self._silent[folder.name] += pending.silent
-        if assets.has_references(key[1]) and any(job.process != PASS for job in rule.jobs):
-            self._assembly.take(folder, key[1], facts, rule)
+        if wants_more(unit):
+            self._assembly.take(folder, unit, facts if unit.anchor == key[1] else None)
             return None
-        return Arrival(Asset(folder.name, key[1], facts.fingerprint, rule=rule.name))
+        return Arrival(Asset(folder.name, key[1], facts.fingerprint, rule=unit.rule.name))
 
-    def _seen(self, folder: Folder, path: str, facts: Facts) -> rules.Seen:
-        """What conditions may ask of a settled file; its first bytes only where one does."""
-        head = None
-        if rules.needs_head(folder) and facts.lease is not Lease.UNREADABLE:
-            with self._files.open(folder.input, path) as stream:
-                head = stream.read(magic.HEAD)
-        return rules.Seen(facts.size, max(0.0, self._clock.now() - facts.mtime_ns / 1e9), head)
+    def _point(self, folder: Folder, path: str) -> None:
+        """A sidecar came: what it speaks of is looked at once more."""
+        main = companions.sidecar_of(folder, path)
+        try:
+            there = bool(main) and self._files.look(folder.input, main) is not None
+        except FileError:  # it speaks of a folder, whose files wait and have heard of it
+            there = False
+        if there:
+            self._candidates.hinted((folder.name, main), Hint.SCAN, now=self._clock.monotonic())
 
     def _refuse(self, key: Key, reason: str) -> Refusal | None:
-        if key in self._told or not isinstance(
-            rules.choose(self._folders[key[0]], key[1], 0), Rule
-        ):
+        if key in self._told or not bundles.wanted(self._folders[key[0]], key[1], 0):
             return None
         self._told.add(key)
         return Refusal(*key, reason)

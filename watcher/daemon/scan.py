@@ -306,7 +306,7 @@ class Scan:
     def _wanted(self, path: str, size: int) -> bool:
         if rules.ignored(self.folder, path) is not None:
             return False
-        return isinstance(rules.choose(self.folder, path, size), Rule)
+        return bool(companions.of(self.folder, path)) or bundles.wanted(self.folder, path, size)
 
     def _refuse(self, path: str, reason: str) -> None:
         if path not in self._told:
