@@ -22,9 +22,10 @@ from watcher.core.effects import Outcome, Silent, Told
 from watcher.core.model import Asset, Fetched, FileState, Work
 from watcher.core.settings import Folder, Rule
 from watcher.daemon.books import Outside
-from watcher.daemon.effects import World, perform
+from watcher.daemon.effects import perform
 from watcher.daemon.engine import Engine
 from watcher.daemon.sightings import Absent, Arrival
+from watcher.daemon.world import World
 from watcher.errors import Unreachable
 
 LONGEST = 400  # rounds in which everything must have come to its end

@@ -17,8 +17,8 @@ sys.path.insert(0, str(Path(__file__).parents[2]))
 
 from watcher.config.load import load
 from watcher.daemon import logs
-from watcher.daemon.effects import World
 from watcher.daemon.service import Service
+from watcher.daemon.world import World
 
 STEPS = {
     "apply",

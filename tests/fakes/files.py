@@ -224,6 +224,15 @@ class MemoryFiles:
         if self._expected(root, path, expect) is not None:
             del self.nodes[str(root / path)]
 
+    def prune(self, root: Path, directory: str) -> None:
+        self._root(root)
+        top = str(root / _checked(directory))
+        below = [p for p in self.nodes if p == top or p.startswith(f"{top}/")]
+        for each in sorted(below, key=len, reverse=True):
+            held = any(p.startswith(f"{each}/") for p in self.nodes)
+            if self.nodes[each].kind == "folder" and not held:
+                del self.nodes[each]
+
     def write(self, root: Path, target: str, content: bytes, *, replace: bool = True) -> None:
         self._root(root)
         kind = self._kind(root / _checked(target))

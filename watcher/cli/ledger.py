@@ -21,7 +21,7 @@ from watcher.cli.plan import imagined
 from watcher.core import windows
 from watcher.core.delivery import stamp
 from watcher.core.lifecycle import UNFINISHED
-from watcher.core.model import FileRecord, FileState, Lease, Work, printable
+from watcher.core.model import FileRecord, FileState, HistoryRow, Lease, Work, printable
 from watcher.core.ports import Ledger
 from watcher.core.settings import Folder, Settings
 from watcher.core.shown import described
@@ -67,7 +67,7 @@ def explain(config: Path | None, as_json: bool, path: str) -> int:  # noqa: FBT0
     settings = loaded(config, usable=False).settings
     folder, below = place_of(settings, os.fsdecode(path))
     ledger = ledger_of(settings)
-    arrivals = ledger.history(folder.name, below) if ledger is not None else []
+    arrivals = _history(ledger, folder.name, below) if ledger is not None else []
     if as_json:
         click.echo(json.dumps([_history_json(record, rows) for record, rows in arrivals]))
         return ExitCode.OK if arrivals else ExitCode.FAILED
@@ -75,7 +75,10 @@ def explain(config: Path | None, as_json: bool, path: str) -> int:  # noqa: FBT0
         _explain_stranger(folder, below)
         return ExitCode.FAILED
     for record, rows in arrivals:
-        click.echo(f"{folder.name}/{printable(below)}, arrival {record.arrival}: {record.state}")
+        own = f"{folder.name}/{printable(record.path)}"
+        click.echo(f"{own}, arrival {record.arrival}: {record.state}")
+        if record.parts:
+            click.echo(f"  with {', '.join(printable(part.path) for part in record.parts)}")
         for row in rows:
             what = f"{row.job}: {row.state}" if row.job else row.state
             again = f" ({row.event})" if row.event not in (row.state, "") else ""
@@ -87,6 +90,18 @@ def explain(config: Path | None, as_json: bool, path: str) -> int:  # noqa: FBT0
         if record.reason:
             click.echo(f"  why: {printable(record.reason)}")
     return ExitCode.OK
+
+
+def _history(ledger: Ledger, folder: str, path: str) -> list[tuple[FileRecord, list[HistoryRow]]]:
+    """The arrivals of a path, or of the asset that it is a part or the folder of."""
+    own = ledger.history(folder, path)
+    if own:
+        return own
+    for work in ledger.files(folder=folder):
+        parts = (part.path for part in work.file.parts)
+        if work.file.path.startswith(f"{path}/") or path in parts:
+            return ledger.history(folder, work.file.path)
+    return []
 
 
 def _waits(folder: Folder, record: FileRecord) -> list[str]:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from watcher.config import values, zones
+from watcher.config.bundles import bundle_of, of_frames
 from watcher.config.checks import Checking, folder_name, jobs_of, label
 from watcher.config.model import (
     FolderKeys,
@@ -168,7 +169,7 @@ def _rule(check: Checking, keys: RuleKeys) -> Rule:
     labels = _distinct([""] * len(jobs), [label(job) for job in jobs])
     return Rule(
         name=keys.name or "",
-        match=_match(keys.match),
+        match=of_frames(_match(keys.match), bundle_of(keys)),
         jobs=tuple(_job(check, j, keys, name) for j, name in zip(jobs, labels, strict=True)),
         priority=keys.priority,
         max_in_flight=keys.max_in_flight,
@@ -181,6 +182,9 @@ def _rule(check: Checking, keys: RuleKeys) -> Rule:
         wait_for_parts=keys.wait_for_parts,
         missing=keys.missing,
         when=_when(keys.when),
+        bundle=bundle_of(keys),
+        root_file=keys.root_file or "",
+        done_file=keys.done_file or "",
     )
 
 

@@ -9,12 +9,13 @@ from __future__ import annotations
 import re
 
 from watcher.config import zones
+from watcher.config.bundles import bundle_of
 from watcher.config.checks import Checking, jobs_of
 from watcher.config.expressions import slow_on
 from watcher.config.jobs import check_jobs
-from watcher.config.model import MatchKeys, RuleKeys
+from watcher.config.model import BundleKeys, MatchKeys, RuleKeys
 from watcher.config.positions import Path as Steps
-from watcher.core import globs, magic, params, templates
+from watcher.core import companions, frames, globs, magic, params, templates
 from watcher.core.rules import expression
 
 
@@ -24,6 +25,7 @@ def check_rules(check: Checking) -> None:
         conditions(check, (*path, "match"), rule.match)
         _templates(check, path, rule)
         _window(check, path, rule)
+        _bundle(check, path, rule)
         check_jobs(check, path, rule)
     for number, folder in enumerate(check.keys.folders):
         for index, pattern in enumerate(folder.ignore):
@@ -31,8 +33,8 @@ def check_rules(check: Checking) -> None:
 
 
 def _templates(check: Checking, path: Steps, rule: RuleKeys) -> None:
-    groups = _groups(rule.match)
-    for group in groups & templates.FIELDS.keys():
+    groups = _fields_of(rule)
+    for group in _groups(rule.match) & (templates.FIELDS.keys() | frames.FIELDS):
         check.say(
             (*path, "match", "regex"),
             f"regex: a group cannot be called {group!r}, which is a field",
@@ -46,6 +48,44 @@ def _templates(check: Checking, path: Steps, rule: RuleKeys) -> None:
         wider = known | params.OF_COMMANDS | (job.params or {}).keys()
         for problem in params.problems(job.command or [], wider):
             check.say((*path, *below, "command"), f"command: {problem}")
+
+
+def _bundle(check: Checking, path: Steps, rule: RuleKeys) -> None:
+    """Patterns of a bundle, of the file in an archive, and the marker's name."""
+    bundle = rule.bundle
+    if rule.root_file is not None:
+        _glob(check, (*path, "root_file"), rule.root_file)
+    fault = companions.problem(rule.done_file) if rule.done_file else ""
+    if fault:
+        check.say((*path, "done_file"), f"done_file {fault}")
+    if bundle is not None:
+        _bundle_keys(check, (*path, "bundle"), bundle, sequence=_counts(rule))
+
+
+def _bundle_keys(check: Checking, at: Steps, bundle: BundleKeys, *, sequence: bool) -> None:
+    for key, patterns in (("main", bundle.main), ("with", bundle.with_)):
+        for index, pattern in enumerate(patterns or ()):
+            _glob(check, (*at, key, index), pattern)
+    if bundle.kind is None and not bundle.main and check.whole(at):
+        check.say(at, "bundle needs `main`, or is one of folder and sequence")
+    if bundle.with_ and (sequence or bundle.kind == "folder"):
+        check.say((*at, "with"), "bundle: a folder or sequence takes all that is in it; no `with`")
+    for key in ("first", "last"):
+        if getattr(bundle, key) is not None and not sequence:
+            check.say((*at, key), f"{key} speaks of the frames of a sequence")
+    if None not in (bundle.first, bundle.last) and bundle.first > bundle.last:  # type: ignore[operator]  # neither is None
+        check.say((*at, "first"), "first is after last")
+
+
+def _fields_of(rule: RuleKeys) -> set[str]:
+    """Fields that a rule has beyond the common ones."""
+    return _groups(rule.match) | (frames.FIELDS if _counts(rule) else set())
+
+
+def _counts(rule: RuleKeys) -> bool:
+    """Whether one unit of a rule is a sequence."""
+    bundle = bundle_of(rule)
+    return bundle is not None and bundle.kind == "sequence"
 
 
 def _groups(match: MatchKeys) -> set[str]:

@@ -21,6 +21,8 @@ def spread(tree: Tree) -> list[Problem]:
     """Give every folder and rule what ``defaults`` holds for it, and drop ``x-`` keys; in place."""
     if isinstance(tree.value, dict):
         tree.value = {key: one for key, one in tree.value.items() if not key.startswith("x-")}
+    for rule in _rules(tree):
+        _main_is_match(rule)
     shared = tree.child("defaults")
     if shared is None:
         return []
@@ -35,6 +37,15 @@ def spread(tree: Tree) -> list[Problem]:
         for target in targets:
             _give(target, source, OWN[kind])
     return problems
+
+
+def _main_is_match(rule: Tree) -> None:
+    """A rule whose bundle names its main file needs no ``match`` beside it."""
+    bundle = rule.child("bundle")
+    main = bundle.child("main") if bundle is not None else None
+    if main is not None and isinstance(rule.value, dict) and "match" not in rule.value:
+        rule.value["match"] = main
+        rule.keys["match"] = main.place
 
 
 def _give(target: Tree, source: Tree, own: frozenset[str]) -> None:

@@ -88,6 +88,14 @@ def _words(value: object) -> object:
     return [str(one) if type(one) in (int, float) else one for one in value]
 
 
+def _bundle(value: object) -> object:
+    if isinstance(value, dict):
+        return value
+    if value not in ("folder", "sequence"):
+        raise ValueError("must be folder, sequence, or a mapping with main and with")
+    return {"kind": value}
+
+
 def _when(value: object) -> object:
     return value if isinstance(value, dict) else {"hours": value}
 
@@ -160,6 +168,26 @@ class WhenKeys(_Keys):
 
 
 When = Annotated[WhenKeys, BeforeValidator(_when)]
+
+
+class BundleKeys(_Keys):
+    """Files that are one unit: a folder, a sequence, or a main file and what belongs to it."""
+
+    kind: Literal["folder", "sequence"] | None = told(None, "folder | sequence", "folder")
+    main: Texts | None = told(
+        None, "patterns of the main file; `####` stands for a frame number", '"*.CATProduct"'
+    )
+    with_: Texts | None = Field(
+        None,
+        alias="with",
+        description="patterns of what belongs to it, beside and below",
+        json_schema_extra={"shown": '["*.CATPart"]'},
+    )
+    first: Natural | None = told(None, "the frame that a sequence must begin with", "1")
+    last: Natural | None = told(None, "the frame that it must end with", "100")
+
+
+Bundle = Annotated[BundleKeys, BeforeValidator(_bundle)]
 
 
 class DefaultsKeys(_Keys):
@@ -250,6 +278,17 @@ class RuleKeys(JobKeys):
     wait_for_parts: Duration = told(60.0, "how long to wait for referenced files", "60s")
     missing: Literal["fail", "warn"] = told(
         "fail", "when referenced files do not come: fail | warn"
+    )
+    bundle: Bundle | None = told(
+        None,
+        "what one job is about: folder | sequence | {main, with}",
+        '{main: "*.CATProduct", with: ["*.CATPart"]}',
+    )
+    root_file: Text | None = told(
+        None, "a pattern: the main file inside an archive or folder", '"*.gltf"'
+    )
+    done_file: Text | None = told(
+        None, "the marker that says that a file is complete", '"{name}.done"'
     )
     when: When | None = told(
         None, "when jobs may be sent: days, hours, zone", '"Mon-Fri 19:00-07:00 Europe/Berlin"'
@@ -360,5 +399,5 @@ class FileKeys(_Keys):
 
 # known words of later versions, refused by name so that nobody waits for their effect
 LATER = frozenset(
-    "bundle root_file done_file allow then status_file".split()  # noqa: SIM905  (reads better)
+    "allow then status_file".split()  # noqa: SIM905  (reads better)
 )

@@ -225,6 +225,7 @@ def _known(path: Path) -> list[str]:
         "log": model.LogKeys,
         "notify": model.NotifyKeys,
         "when": model.WhenKeys,
+        "bundle": model.BundleKeys,
         "defaults": model.DefaultsKeys,
     }
     for step in path[:-1]:

@@ -77,6 +77,12 @@ def unit(folder: Folder, path: str, seen: Seen | int) -> Unit | NoRule:
     return NoRule(tuple(reasons))
 
 
+def unit_rule(folder: Folder, path: str, seen: Seen | int) -> Rule | NoRule:
+    """The rule of ``unit``."""
+    found = unit(folder, path, seen)
+    return found.rule if isinstance(found, Unit) else found
+
+
 def taker(folder: Folder, path: str, seen: Seen | int) -> Unit | NoRule:
     """``unit``, but what lies in a folder at the top belongs to that folder as soon as no rule
     before the one that gathers folders takes it; whether that one does, ``shares`` tells."""
@@ -98,7 +104,7 @@ def wanted(folder: Folder, path: str, size: int) -> bool:
 
 
 def refused(rule: Rule, path: str, seen: Seen | int) -> str | None:
-    """Why a rule does not take a file as one of its units' main files, in words; None if it does."""
+    """Why a rule does not take a file as a main file of one of its units; None if it does."""
     bundle = rule.bundle
     if bundle is None:
         return refusal(rule.match, path, seen)
@@ -118,6 +124,11 @@ def is_member(rule: Rule, path: str) -> bool:
     """Whether a file belongs to main files of a rule by its name."""
     members = rule.bundle.members if rule.bundle is not None else ()
     return any(globs.matches(one, path) for one in members)
+
+
+def matches(pattern: str, path: str) -> bool:
+    """Whether a path matches a pattern of a bundle."""
+    return globs.matches(pattern, path)
 
 
 def lone(rule: Rule, path: str) -> bool:

@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 from watcher.core.effects import Place
 from watcher.core.model import JobRecord, Output, Work, printable
 from watcher.core.params import effective, names
-from watcher.core.settings import Folder, Rule
+from watcher.core.settings import PASS, Folder, Rule
 from watcher.core.templates import default_template, expand, numbered, suffixed
 from watcher.errors import WatcherError
 
@@ -95,7 +95,8 @@ def targets(work: Work, rule: Rule, *, repeat: bool = False) -> list[str]:
 
 
 def _named(work: Work, job: JobRecord, rule: Rule, *, repeat: bool) -> tuple[Output, ...]:
-    single = len(work.jobs) == 1 and len(job.outputs) == 1
+    passed = rule.bundle is not None and rule.jobs[job.index].process == PASS
+    single = len(work.jobs) == 1 and len(job.outputs) == 1 and not passed
     template = rule.deliver or default_template(single=single)
     number = repeat and "{version" not in template  # which tells the arrivals apart by itself
     named = []

@@ -192,6 +192,7 @@ def accept(
         parts=asset.parts,
         priority=rule.priority,
         warnings=asset.warnings,
+        params=asset.params,
         accepted_at=now,
         changed_at=now,
     )
@@ -231,13 +232,19 @@ def verdict(record: FileRecord | None, asset: Asset) -> Verdict:
     """Tell a duplicate event, a touch and new content apart."""
     if record is None:
         return Verdict.NEW
-    if record.print == asset.print:
+    changed = asset.whole and other_parts(record, asset)
+    if record.print == asset.print and not changed:
         return Verdict.SAME
     if record.state is FileState.ACCEPTED and not record.digest:
         return Verdict.TOUCHED
-    if record.print.size == asset.print.size and record.digest:
+    if record.print.size == asset.print.size and record.digest and not changed:
         return Verdict.COMPARE
     return Verdict.REPLACED if record.state in UNFINISHED else Verdict.NEXT
+
+
+def other_parts(record: FileRecord, asset: Asset) -> bool:
+    """Whether parts came, went or changed since."""
+    return {(p.path, p.print) for p in record.parts} != {(p.path, p.print) for p in asset.parts}
 
 
 def start(work: Work, job: JobRecord, rule: Rule, *, key: str, now: float) -> Step:
@@ -305,7 +312,8 @@ def restart(work: Work, asset: Asset, now: float, *, why: str) -> Step:
     step.move_file(
         FileEvent.RESTART, now, why,
         arrival=work.file.arrival + 1, print=asset.print, parts=asset.parts, digest="",
-        warnings=asset.warnings, reason="", attempt=0, next_at=0.0, accepted_at=now,
+        warnings=asset.warnings, params=asset.params, reason="", attempt=0, next_at=0.0,
+        accepted_at=now,
     )  # fmt: skip
     return step
 

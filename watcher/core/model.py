@@ -105,9 +105,9 @@ class Asset:
 
     ``missing`` names referenced files that did not come before the deadline. ``cut``: the main file
     itself looks cut short, so that its list of parts proves nothing. ``rule``: who takes it, found
-    with all that was seen of the file; empty when its name and size decide. ``whole``: its parts are
-    as much of it as its main file, so that a change of one is a change of the asset. ``params`` are
-    those of its sidecar, and ``fault`` is why it cannot be taken as it is.
+    with all that was seen of the file; empty when its name and size decide. ``whole``: its parts
+    are as much of it as its main file, so that a change of one is a change of the asset. ``params``
+    are those of its sidecar, and ``fault`` is why it cannot be taken as it is.
     """
 
     folder: str
@@ -160,6 +160,7 @@ class FileRecord:
     priority: int = 0
     reason: str = ""
     warnings: tuple[str, ...] = ()
+    params: Mapping[str, Any] = field(default_factory=dict)  # of its sidecar
     live: bool = True
     disposed: bool = False
     disposal: str = ""  # where the source goes or went, relative to the archive or failed root

@@ -1,7 +1,8 @@
 """The parameters that a job is sent: the rule's, with templates filled in.
 
-Imports ``fields``, ``model``, ``rules``, ``settings``, ``templates``. Invariant: a pure function of
-the rule and the file's record, so that a repeated sending says the same.
+Imports ``bundles``, ``fields``, ``frames``, ``model``, ``rules``, ``settings`` and ``templates``.
+Invariant: a pure function of the rule and the file's record, so that a repeated sending says the
+same.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from watcher.core import fields
+from watcher.core import bundles, fields, frames
 from watcher.core.model import FileRecord
 from watcher.core.rules import groups
 from watcher.core.settings import JobSpec, Rule
@@ -21,15 +22,24 @@ UNKNOWN_YET = frozenset({"hash"})  # the content is read while it is sent
 def names(rule: Rule, file: FileRecord, job: str, output: str = "") -> Names:
     """What templates can say of a file, and of one output where there is one."""
     return Names(
-        path=file.path,
+        path=bundles.title(rule, file.path),
+        folder=bundles.kind(rule) == "folder",
         output=output,
         rule=rule.name,
         job=job,
         digest=file.digest,
         at=file.accepted_at,
         version=file.arrival,
-        groups=groups(rule.match, file.path),
+        groups=_found(rule, file),
     )
+
+
+def _found(rule: Rule, file: FileRecord) -> dict[str, str]:
+    """The fields that a rule's own pattern gives: named groups, and those of a sequence."""
+    found = groups(rule.match, file.path)
+    if bundles.kind(rule) == "sequence":
+        found |= frames.fields([file.path, *(part.path for part in file.parts if part.name)])
+    return found
 
 
 # fields of a command beyond those of params: known where it runs, and the configuration's folder
@@ -51,7 +61,7 @@ def _of_source(rule: Rule, spec: JobSpec, file: FileRecord) -> dict[str, str]:
 def effective(rule: Rule, spec: JobSpec, file: FileRecord) -> dict[str, Any]:
     """A job's parameters with every template filled in."""
     values = _of_source(rule, spec, file)
-    numbers = groups(rule.match, file.path)
+    numbers = _found(rule, file)
     filled = _filled(dict(spec.params), values, numbers, file.accepted_at)
     assert isinstance(filled, dict)  # noqa: S101  (what goes in a mapping comes out as one)
     return filled

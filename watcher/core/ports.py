@@ -52,6 +52,7 @@ class JobRequest:
     entrypoint: str = "main"
     params: Mapping[str, Any] = field(default_factory=dict)
     sources: tuple[Source, ...] = ()
+    root_file: str = ""  # which file of an archive that was dropped the job is about
     queue: str = ""
     time_limit: float | None = None
     priority: int = 0
@@ -461,6 +462,11 @@ class Files(Protocol):
 
     def remove(self, root: Path, path: str, expect: Fingerprint) -> None:
         """Delete a source if it is the expected one; fine when it is gone."""
+        ...
+
+    def prune(self, root: Path, directory: str) -> None:
+        """Remove the empty folders from ``directory`` down, itself included; what holds a file
+        stays. Fine when there is none."""
         ...
 
     def write(self, root: Path, target: str, content: bytes, *, replace: bool = True) -> None:

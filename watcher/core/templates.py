@@ -43,7 +43,8 @@ class Names:
 
     ``path`` is the source below its input, ``output`` the output below its job's outputs, ``at``
     the wall time of acceptance, shown in ``zone`` (None: this machine's). ``groups`` are what the
-    named groups of the rule's regex found.
+    named groups of the rule's regex found. ``folder``: the source is a folder, whose dots are no
+    extension.
     """
 
     path: str
@@ -54,6 +55,7 @@ class Names:
     at: float
     zone: tzinfo | None = None
     version: int = 1
+    folder: bool = False
     groups: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -179,7 +181,7 @@ def _values(names: Names) -> dict[str, str]:
     return {
         **names.groups,
         "name": name,
-        "stem": _split(name)[0],
+        "stem": name if names.folder else _split(name)[0],
         "parent": parent or ".",
         "relpath": names.path,
         "hash": names.digest,

@@ -62,7 +62,8 @@ class Arrivals:
         if rule is None or kind is Verdict.SAME:
             return
         if record is None:
-            self._accept(one, rule, previous)
+            if not one.asset.whole or self._supersedes(one.asset, rule):
+                self._accept(one, rule, previous)
             return
         work = self._books.work(record.id)
         if work is None:
@@ -113,6 +114,26 @@ class Arrivals:
         else:
             step.save_file(now, "superseded", REPLACED, **final)
 
+    def _supersedes(self, asset: Asset, rule: Rule) -> bool:
+        """A folder or sequence under another main file: what is left of an earlier one that is
+        still being disposed of is none, and one that it contains ends for it. False: look later."""
+        books, again = self._books, Look(asset.folder, asset.path)
+        if books.ledger.needed(asset.folder, [asset.path], 0):
+            books.later(books.clock.now() + 1.0, again)
+            return False
+        paths = [part.path for part in asset.parts]
+        for record in books.ledger.live(asset.folder, paths).values() if paths else ():
+            work = books.work(record.id) if record.rule == rule.name else None
+            if work is None:
+                continue
+            if record.state in UNFINISHED and all_staged(work):
+                books.later(books.clock.now() + 1.0, again)
+                return False
+            step = Step(work)
+            self._retire(step)
+            books.take(step)
+        return True
+
     def _may_repeat(self, one: Arrival, rule: Rule, file: FileRecord) -> bool:
         """A file that may be unchanged since it was delivered is read before it is accepted. A
         crash meanwhile loses nothing: the scan finds it again."""
@@ -156,7 +177,7 @@ class Arrivals:
         tolerated = rule.missing == "warn" or asset.cut
         names = ", ".join(asset.missing)
         if asset.missing and tolerated:
-            text = f"submitted without files it refers to: {names}"
+            text = f"submitted without files that it needs: {names}"
             asset = replace(asset, warnings=(*asset.warnings, text))
         if asset.parts:
             books.assembled.add(asset.folder)
@@ -165,9 +186,10 @@ class Arrivals:
         step = accept(asset, rule, ids, arrival=previous + 1, now=now, digest=digest)
         if not digest and previous and self._may_repeat(one, rule, step.work.file):
             return
-        if asset.missing and not tolerated:
-            waited = f"{rule.wait_for_parts:g} s"
-            reason = f"it refers to files that did not come within {waited}: {names}"
+        waited = f"{rule.wait_for_parts:g} s"
+        reason = f"files that it needs did not come within {waited}: {names}"
+        if asset.fault or (asset.missing and not tolerated):
+            reason = asset.fault or reason
             fail(step, books.clock.now(), reason=reason)
             books.take(step)
             books.tally.failed += 1

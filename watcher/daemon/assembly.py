@@ -265,8 +265,9 @@ class Assembly:
         if waiting.unit.kind != "folder":
             return True
         shares = self._collector.sharing(waiting.folder, waiting.unit.anchor)
-        taken = ((path, rule) for path, rule in shares.items() if isinstance(rule, Rule))
-        return all([self._one(waiting, path, rule) for path, rule in taken])
+        taken = [(path, rule) for path, rule in shares.items() if isinstance(rule, Rule)]
+        left = [path for path, rule in taken if not self._one(waiting, path, rule)]
+        return not left
 
     def _go_alone(self, waiting: Waiting, path: str) -> bool:
         folder, rule = waiting.folder, waiting.rule

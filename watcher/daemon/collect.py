@@ -14,8 +14,8 @@ from watcher.core import assets, bundles, companions, frames, magic, rules
 from watcher.core.bundles import Unit
 from watcher.core.model import Facts, Lease
 from watcher.core.ports import Clock, Entry, Files
-from watcher.core.rules import Rule, Seen
-from watcher.core.settings import PASS, Folder
+from watcher.core.rules import Seen
+from watcher.core.settings import PASS, Folder, Rule
 from watcher.errors import FileError, FileGone, OutsideRoot
 
 Read = Callable[[str], assets.Findings]
@@ -100,7 +100,7 @@ class Collector:
             if path != unit.anchor and bundles.is_member(unit.rule, path)
         ]
         parts = {bundles.within(unit.rule, unit.anchor, path): path for path in paths}
-        fits = bundles.globs.matches
+        fits = bundles.matches
         lacking = tuple(p for p in members if not any(fits(p, path) for path in paths))
         return Collected(
             unit.anchor,
@@ -179,7 +179,9 @@ class Collector:
         """With its marker and sidecar, which are then no parts."""
         marks = companions.markers(rule, found.main)
         there = [path for path in marks if self._there(folder, path)]
-        side = next((p for p in companions.sidecars(rule, found.main) if self._there(folder, p)), "")
+        side = next(
+            (p for p in companions.sidecars(rule, found.main) if self._there(folder, p)), ""
+        )
         own = {*there, *([side] if side else [])}
         return Collected(
             found.main,

@@ -24,7 +24,8 @@ from watcher.core.effects import (
     Told,
     Wrong,
 )
-from watcher.daemon.effects import World, perform
+from watcher.daemon.effects import perform
+from watcher.daemon.world import World
 from watcher.errors import SchedulerError, Unreachable, WatcherError
 
 SENDING = 8  # threads that send jobs to one scheduler

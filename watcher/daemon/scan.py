@@ -14,9 +14,9 @@ from contextlib import suppress
 from dataclasses import dataclass, field, replace
 
 from watcher.adapters.observe import Observe
-from watcher.core import rules
+from watcher.core import bundles, companions, rules
 from watcher.core.ports import Clock, Files, Ledger, Listing
-from watcher.core.settings import Folder, Rule
+from watcher.core.settings import Folder
 from watcher.daemon.roots import Roots, Trust, Walked
 from watcher.daemon.sightings import Absent, Fault, Refusal, RootState, ScanDone, Sighting
 from watcher.errors import FileError, FolderOffline

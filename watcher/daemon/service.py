@@ -27,7 +27,7 @@ from watcher.core.ports import Change, Ledger, NewFile, SaveFile
 from watcher.core.settings import Settings
 from watcher.daemon import alerts, logs
 from watcher.daemon.books import Outside
-from watcher.daemon.effects import World, file_of
+from watcher.daemon.effects import file_of
 from watcher.daemon.engine import Engine, Hint, Reload, Stop
 from watcher.daemon.hands import Hands
 from watcher.daemon.health import Health, SchedulerHealth, summary
@@ -43,6 +43,7 @@ from watcher.daemon.schedulers import Schedulers
 from watcher.daemon.sightings import Absent, Arrival, Sighting
 from watcher.daemon.systemd import Supervisor
 from watcher.daemon.web.desk import Desk, oldest
+from watcher.daemon.world import World
 from watcher.embedded.scheduler import EmbeddedScheduler
 from watcher.errors import WatcherError
 
@@ -342,6 +343,7 @@ class Service:
             len(books.lanes)
             + unseen
             + len(self.lookout.refused)
+            + self.intake.parked()
             + sum(work.file.state != "delivered" for work in books.active.works.values())
         )
         return Ended(books.tally.delivered, books.tally.failed, left, unreachable)

@@ -105,7 +105,8 @@ class EmbeddedScheduler:
         job_id = options.chosen_id(request.key, "the key of a job")
         if self._store.get(job_id) is not None:
             return Submitted(job_id)
-        spec, script = self._spec(request, config or {})
+        chosen = {"root_file": request.root_file} if request.root_file else {}
+        spec, script = self._spec(request, {**chosen, **(config or {})})
         draft = None
         try:
             draft = self._folders.draft()

@@ -100,6 +100,10 @@ class LocalFiles:
         """See ``Files``."""
         self._archivist.remove(root, path, expect)
 
+    def prune(self, root: Path, directory: str) -> None:
+        """See ``Files``."""
+        dispose.prune(root, directory)
+
     def write(self, root: Path, target: str, content: bytes, *, replace: bool = True) -> None:
         """See ``Files``."""
         self._publisher.write(root, target, content, replace=replace)

@@ -243,3 +243,19 @@ def _prove_archived(into: Path, target: str, path: str, expect: Fingerprint) -> 
         raise FileGone("it is neither in its folder nor in the archive", where=printable(path))
     with Held(open_folder(into, split(target)[:-1])) as folder, Told(target):
         sync_folder(folder)
+
+
+def prune(root: Path, directory: str) -> None:
+    """See ``Files.prune``. Only rmdir(2) is asked, which takes nothing but empty folders."""
+    names = split(directory)
+    try:
+        parent = open_folder(root, names[:-1])
+    except FileGone:
+        return
+    with Held(parent), Told(directory):
+        for _, folders, _, at in os.fwalk(names[-1], topdown=False, dir_fd=parent):
+            for name in folders:
+                with suppress(OSError):
+                    os.rmdir(name, dir_fd=at)
+        with suppress(OSError):
+            os.rmdir(names[-1], dir_fd=parent)

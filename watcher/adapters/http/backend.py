@@ -40,6 +40,8 @@ class HttpBackend:
             config["time_limit"] = request.time_limit
         if len(request.sources) > 1:
             config["root_file"] = request.sources[0].name
+        elif request.root_file:
+            config["root_file"] = request.root_file
         wanted = Submission(
             process=request.process,
             script=request.script,

@@ -229,7 +229,7 @@ def compiled(dialect: Dialect) -> tuple[str, ...]:
         _insert(FILES, insert),
         _insert(JOBS, insert),
         _save(FILES, "state", "version"),
-        _save(FILES, "state", "arrival"),
+        _save(FILES, "state", "params"),
         _save(JOBS, "state", "version"),
         _save(JOBS, "state", "key"),
         _insert(PARTS, upsert).on_conflict_do_nothing(),

@@ -115,9 +115,10 @@ def file_move(f: FileRecord) -> Row:
 
 
 def file_rest(f: FileRecord) -> Row:
-    """What changes seldom and stands in indexes: ``rule`` to ``arrival``."""
+    """What changes seldom and stands in indexes: ``rule`` to ``params``."""
     size, mtime_ns = f.print.size, f.print.mtime_ns
-    return (written(f.rule), size, mtime_ns, _parts(f.parts), f.priority, int(f.live), f.arrival)
+    rest = (written(f.rule), size, mtime_ns, _parts(f.parts), f.priority, int(f.live), f.arrival)
+    return (*rest, _dumps(dict(f.params)) if f.params else "")
 
 
 def same_rest(a: FileRecord, b: FileRecord) -> bool:
@@ -129,6 +130,7 @@ def same_rest(a: FileRecord, b: FileRecord) -> bool:
         and a.rule == b.rule
         and a.print == b.print
         and a.parts == b.parts
+        and a.params == b.params
     )
 
 
@@ -160,7 +162,8 @@ def file_of(row: Sequence[Any]) -> FileRecord:
         priority=row[19],
         live=bool(row[20]),
         arrival=row[21],
-        holder=row[22],
+        params=json.loads(row[22]) if row[22] else {},
+        holder=row[23],
     )
 
 

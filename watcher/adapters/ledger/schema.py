@@ -70,6 +70,7 @@ FILES = Table(
     _column("priority", BigInteger),
     _column("live", SmallInteger),
     _column("arrival", BigInteger),
+    Column("params", Text, nullable=False, server_default=text("''")),
     Column("holder", BigInteger, nullable=False, server_default=text("0")),
 )
 JOBS = Table(
@@ -191,9 +192,15 @@ def _shared(connection: Connection) -> None:
     next(index for index in FILES.indexes if index.name == "files_held").create(connection)
 
 
+def _sidecars(connection: Connection) -> None:
+    """Version 3: the params of a file's sidecar."""
+    params = CreateColumn(FILES.c.params).compile(dialect=connection.dialect)
+    connection.execute(text(f"ALTER TABLE files ADD COLUMN {params}"))
+
+
 # from version n to n + 1; each leaves what older watchers write and read as it was, so that the
 # watchers of a shared ledger can be upgraded one after the other
-MIGRATIONS: tuple[Callable[[Connection], None], ...] = (_shared,)
+MIGRATIONS: tuple[Callable[[Connection], None], ...] = (_shared, _sidecars)
 VERSION = len(MIGRATIONS) + 1
 _MIGRATING = 0x77617463686572  # any number that is ours: "watcher" in ASCII
 

@@ -1,0 +1,107 @@
+"""Sends jobs: the request with its sources, proved unchanged before and after they were read.
+
+Imports ``content``, ``core`` and ``world``. Invariant: a job whose sources changed while they were
+read is void.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import suppress
+
+from watcher.content import Hashing
+from watcher.core import bundles
+from watcher.core.effects import Result, Sent, Submit, Unsure
+from watcher.core.model import FileRecord, Fingerprint, Phase, printable
+from watcher.core.params import effective, spoken
+from watcher.core.ports import JobRequest, Source
+from watcher.core.settings import Folder, Rule
+from watcher.daemon.archives import chosen
+from watcher.daemon.world import World
+from watcher.errors import FileChanged, FileError, FileGone, WatcherError
+
+
+def submit(world: World, effect: Submit) -> Result:
+    """Send a job, unless its scheduler has it already."""
+    file, job = effect.file, effect.job
+    backend = world.backends[job.scheduler]
+    if effect.resumed:
+        told = backend.status([job.key]).get(job.key)
+        if told is not None:
+            return Unsure() if told.phase is Phase.UNSEEN else Sent(job.key)
+    folder, rule = world.folder(file.folder, file.id), world.rule(file)
+    spec = rule.jobs[job.index]
+    unchanged(world, folder, file)
+    readers: list[Hashing] = []
+    request = JobRequest(
+        key=job.key,
+        name=_job_name(rule, file),
+        process=spec.process,
+        script=spec.script,
+        command=spec.command,
+        values=spoken(rule, spec, file) | {"here": str(world.settings.source.parent)},
+        at=file.accepted_at,
+        entrypoint=spec.entrypoint,
+        params=effective(rule, spec, file),
+        sources=_sources(world, rule, file, readers),
+        root_file=root_in_archive(world, folder, rule, file),
+        queue=spec.queue,
+        time_limit=spec.time_limit,
+        priority=file.priority,
+    )
+    sent = backend.submit(request)
+    try:
+        unchanged(world, folder, file)
+    except FileError:
+        with suppress(WatcherError):
+            backend.cancel(sent.remote)
+        raise
+    return Sent(sent.remote, readers[0].hexdigest() if readers else "")
+
+
+def _job_name(rule: Rule, file: FileRecord) -> str:
+    return printable(f"{file.folder}/{bundles.title(rule, file.path)}")[-200:]
+
+
+def _sources(
+    world: World, rule: Rule, file: FileRecord, readers: list[Hashing]
+) -> tuple[Source, ...]:
+    folder = world.folder(file.folder, file.id)
+
+    def main() -> Hashing:
+        reader = Hashing(world.files.open(folder.input, file.path))
+        readers[:] = [reader]  # a repeated reading counts alone
+        return reader
+
+    def opener(path: str) -> Callable[[], Hashing]:
+        return lambda: Hashing(world.files.open(folder.input, path))
+
+    own = bundles.within(rule, file.path, file.path)
+    sent = (part for part in file.parts if part.name)
+    parts = (Source(part.name, part.print.size, opener(part.path)) for part in sent)
+    return (Source(own, file.print.size, main), *parts)
+
+
+def root_in_archive(world: World, folder: Folder, rule: Rule, file: FileRecord) -> str:
+    """The name, inside an archive that was dropped, of the file that a job is about; empty where
+    the rule chooses none. Raises ``Refused`` when no file in the archive matches."""
+    if not rule.root_file or rule.bundle is not None:
+        return ""
+    with world.files.open(folder.input, file.path) as stream:
+        return chosen(file.path, stream, rule.root_file)
+
+
+def unchanged(world: World, folder: Folder, file: FileRecord) -> None:
+    """Prove that every file of the asset is the one that settled; else it settles anew."""
+    _same(world, folder, file.path, file.print)
+    for part in file.parts:
+        _same(world, folder, part.path, part.print)
+
+
+def _same(world: World, folder: Folder, path: str, expect: Fingerprint) -> None:
+    facts = world.files.look(folder.input, path)
+    if facts is None:
+        world.files.identity(folder.input)  # a missing root is offline, not a missing file
+        raise FileGone("the file is gone", where=printable(path))
+    if facts.fingerprint != expect:
+        raise FileChanged("it changed while it was read; it settles anew", where=printable(path))
