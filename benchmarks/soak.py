@@ -234,7 +234,9 @@ def mended(away: Path, place: Path) -> bool:
                 made.rename(target)
     try:
         if place.exists():
-            shutil.rmtree(place)
+            for folder in sorted(place.rglob("*"), reverse=True):
+                folder.rmdir()
+            place.rmdir()
         away.rename(place)
     except OSError:
         return False  # somebody wrote there once more

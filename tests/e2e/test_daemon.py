@@ -297,6 +297,8 @@ def test_an_overflow_of_the_event_queue_loses_no_file(tmp_path):
         drop(place.inp / "first")
         place.wait_out("first")
         os.kill(place.daemon.pid, signal.SIGSTOP)
+        stat = Path("/proc", str(place.daemon.pid), "stat")
+        place.wait(lambda: ") T " in stat.read_text())
         most = int(Path("/proc/sys/fs/inotify/max_queued_events").read_text())
         paths = [place.inp / ".noise0", place.inp / ".noise1"]
         for number in range(most + 100):  # two names, since equal events in a row are one
@@ -327,6 +329,23 @@ def test_with_too_few_watches_all_is_found_and_the_reason_told(tmp_path):
         assert "max_user_watches" in told["note"]
         drop(place.inp / "d19" / "later", b"later")
         place.wait_out("d19/later", *(f"d{number}/f" for number in range(20)))
+
+
+def test_a_tree_that_outgrows_the_watches_is_polled_from_then_on(tmp_path):
+    script = 'echo 20 > /proc/sys/user/max_inotify_watches && exec "$@"'
+    prefix = ("unshare", "-Ur", "sh", "-c", script, "sh")
+    if subprocess.run([*prefix, "true"], capture_output=True, check=False).returncode:
+        pytest.skip("may not make a user namespace")
+    place = Place(tmp_path, prefix=prefix, settle="50ms", scan_every="2s")
+    with place.running():
+        assert place.events("root.online")[-1]["watch"] == "native"
+        for number in range(40):
+            drop(place.inp / f"d{number}" / "f", b"%d" % number)
+        place.wait_out(*(f"d{number}/f" for number in range(40)))
+        place.wait(lambda: place.events("root.online")[-1]["watch"] == "polling")
+        assert "max_user_watches" in place.events("root.online")[-1]["note"]
+        drop(place.inp / "d39" / "later", b"later")
+        place.wait_out("d39/later")
 
 
 def test_without_any_native_watch_only_the_latency_differs(tmp_path):

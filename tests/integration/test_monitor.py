@@ -166,3 +166,17 @@ def test_an_address_off_loopback_without_a_token_is_refused(tmp_path):
     with pytest.raises(ConfigError) as refused:
         load(file, {})
     assert any("token_file is needed" in str(problem) for problem in refused.value.problems)
+
+
+def test_health_names_each_folder_that_cannot_be_used(tmp_path):
+    with daemon(tmp_path) as ask:
+        ask.until("/readyz", lambda reply: reply[0] == 200)
+        (tmp_path / "bad").rmdir()
+        (tmp_path / "out").rmdir()
+        (tmp_path / "out").write_text("no folder")
+        status, _, body = ask("/readyz")
+        assert status == 503
+        assert json.loads(body)["reasons"] == [
+            f"folder cad: the output {tmp_path}/out is not there",
+            f"folder cad: the failed folder {tmp_path}/bad is not there",
+        ]

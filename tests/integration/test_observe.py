@@ -273,6 +273,7 @@ def test_an_overflow_of_the_event_queue_asks_for_a_whole_scan(root):
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as child:
         assert child.stdout.readline() == "ready\n"
         child.send_signal(19)  # SIGSTOP
+        wait_until(lambda: ") T " in Path(f"/proc/{child.pid}/stat").read_text("ascii"))
         for number in range(queue // 2 + 100):  # two events a file: created and closed
             os.close(os.open(root / str(number), os.O_CREAT | os.O_WRONLY))
         child.send_signal(18)  # SIGCONT

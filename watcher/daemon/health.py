@@ -10,6 +10,7 @@ import shutil
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
 
 from watcher.core.model import FileState, printable
 from watcher.core.ports import Ledger
@@ -94,9 +95,18 @@ def _of_folder(folder: Folder, root: RootState | None) -> list[str]:
         reasons.append(f"folder {folder.name} is offline: {why}")
     elif root.trouble:
         reasons.append(f"folder {folder.name}: {root.trouble}")
-    if not os.access(folder.output, os.W_OK | os.X_OK):
-        reasons.append(f"folder {folder.name}: the output {folder.output} is not writable")
+    written = {"output": folder.output, "failed folder": folder.failed, "done folder": folder.done}
+    for kind, path in written.items():
+        if isinstance(path, Path) and (why := _unwritable(path)):
+            reasons.append(f"folder {folder.name}: the {kind} {path} {why}")
     return reasons
+
+
+def _unwritable(path: Path) -> str:
+    """Why nothing can be put there; empty when something can."""
+    if not path.is_dir():
+        return "is not there"
+    return "" if os.access(path, os.W_OK | os.X_OK) else "is not writable"
 
 
 def _full(settings: Settings) -> list[str]:

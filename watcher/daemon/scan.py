@@ -231,6 +231,8 @@ class Scan:
         if believed:
             self._conclude(seen)
         self._trouble(seen, doubted=same and not believed)
+        if same and not self._sources.observe.covers(self.folder.name, len(seen.directories)):
+            self._online()
         complete = believed and not seen.failed
         seconds = clock.monotonic() - began
         missed = self._unannounced(self.folder.name)

@@ -130,6 +130,17 @@ class Observe:
                 self._end()
             return self._hears(armed)
 
+    def covers(self, name: str, folders: int) -> bool:
+        """Whether there are watches enough for a root that has grown to so many folders; watchdog
+        says nothing when the kernel refuses one. If not, ``add`` the folder again."""
+        with self._lock:
+            armed = self._armed.get(name)
+            if armed is None or not armed.folder.recursive:
+                return True
+            room = self._room() + armed.folders
+            armed.folders = folders
+            return folders <= room
+
     # ------------------------------------------------------------ arming
     def _room(self) -> int:
         """How many more folders may be watched."""
