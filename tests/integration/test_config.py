@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import time
 from pathlib import Path
 
 import pytest
 
-from watcher.config import load, model
-from watcher.errors import ConfigError
+from watcher.config import find, load, model, sample, schema
+from watcher.errors import ConfigError, UsageError
 
 SAMPLES = sorted((Path(__file__).parents[2] / "config").glob("*.yaml"))
 BASE = """\
@@ -120,20 +119,19 @@ def test_a_bomb_is_refused_before_it_goes_off(tmp_path, bomb):
     assert time.thread_time() - begin < 10.0
 
 
-@pytest.mark.parametrize("kind", ["missing", "folder", "closed"])
-def test_a_file_that_cannot_be_read_is_told_in_one_line(tmp_path, kind):
-    path = tmp_path / "watcher.yaml"
-    words = {"missing": "No such file", "folder": "is a folder", "closed": "Permission denied"}
-    if kind == "folder":
-        path.mkdir()
-    elif kind == "closed":
-        path.write_text(BASE)
-        path.chmod(0)
-        if os.access(path, os.R_OK):
-            pytest.skip("this user reads everything")
+@pytest.mark.parametrize(
+    ("path", "words"),
+    [
+        ("none.yaml", "No such file"),
+        (".", "is a folder"),
+        ("/proc/self/mem", "cannot be read (Input/output error)"),
+    ],
+)
+def test_a_file_that_cannot_be_read_is_told_in_one_line(tmp_path, path, words):
     with pytest.raises(ConfigError) as caught:
-        load(path, {})
-    assert words[kind] in caught.value.problems[0]
+        load(tmp_path / path, {})
+    (told,) = caught.value.problems
+    assert words in told
 
 
 def test_all_mistakes_are_told_at_once_in_order_of_place(tmp_path):
@@ -462,6 +460,129 @@ def test_what_works_and_is_hardly_meant_is_a_warning_in_one_line(tmp_path, text,
     told = warnings(tmp_path, text)
     assert words in told
     assert len(told.splitlines()) == 1
+
+
+# ---------------------------------------------------------------- finding, tokens, defaults
+def test_the_file_is_found_where_the_contract_says(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert find(Path("x.yaml"), {"WATCHER_CONFIG": "y.yaml"}) == Path("x.yaml")
+    assert find(None, {"WATCHER_CONFIG": "y.yaml"}) == Path("y.yaml")
+    with pytest.raises(UsageError, match="watcher init"):
+        find(None, {})
+    written(tmp_path, BASE)
+    assert find(None, {}) == Path("watcher.yaml")
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [(None, "cannot be read"), (b"a b\nc", "one line"), (b"", "one line"), (b"\xff", "one line")],
+)
+def test_a_token_file_holds_one_line(tmp_path, content, words):
+    text = "scheduler: {url: 'http://farm', token_file: ./token}\n" + BASE
+    if content is not None:
+        (tmp_path / "token").write_bytes(content)
+    assert words in problems(tmp_path, text)[0]
+    (tmp_path / "token").write_bytes(b"hunter2\n")
+    token = settings(tmp_path, text).schedulers["default"].token
+    assert token is not None
+    assert token.reveal() == "hunter2"
+
+
+def test_defaults_and_anchors_are_written_once_and_blamed_once(tmp_path):
+    text = """\
+x-web: &web {extension: glb}
+x-more: &more {priority: 7}
+defaults:
+  folder: {settle: 3s}
+  rule: {retries: 5, receipt: true, params: {a: 1}}
+""" + BASE + """\
+        params: *web
+      - {<<: [*more, {retries: 1}], match: "*.x", process: pass, retry_after: 0}
+      - {match: "*.y", jobs: [{process: pass, params: {b: 2}}]}
+"""  # fmt: skip
+    (folder,) = settings(tmp_path, text).folders
+    assert folder.settle == 3.0
+    one, two, three = folder.rules
+    assert (one.retries, one.receipt, one.jobs[0].params) == (5, True, {"extension": "glb"})
+    assert (two.retries, two.priority, two.name) == (1, 7, "pass")
+    assert (three.name, three.jobs[0].params) == ("pass-2", {"b": 2})
+    faulty = text.replace("retries: 5", "retries: many").replace("settle: 3s", "name: x")
+    told = problems(tmp_path, faulty)
+    assert [line.split(" ")[0] for line in told] == ["4:12:", "5:19:"]
+    assert "each folder's own" in told[0]
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        (in_rule("params: {a: '${NONE}'}"), "NONE is not set"),
+        (in_rule("params: {a: !!int x}"), "'x' is not int"),
+        (matching("{regex: '(?P<name>x)'}"), "a group cannot be called 'name'"),
+        (matching("{content: ['']}"), "empty"),
+        (in_rule("when: whenever"), "when:"),
+        (BASE.replace("process: convert_file", "command: []"), "must be a list"),
+        (BASE.replace("process: convert_file", "command: ['{stem}']"), "must be spelled out"),
+        (BASE.replace("process: convert_file", "command: [cat, '{stemm}']"), "stemm"),
+        (in_rule("params: {a: '{stemm}'}"), "stemm"),
+        (
+            "scheduler: {url: 'http://farm'}\n" + BASE.replace("convert_file", "a/b"),
+            "cannot be a name in paths",
+        ),
+        (BASE.replace("process: convert_file", "jobs: []"), "jobs needs at least one entry"),
+        (BASE.replace("process: convert_file", "jobs: [{}]"), "a job needs one of"),
+        (BASE.replace("        process: convert_file\n", ""), "the rule needs one of"),
+        (in_rule("params: {a: 1}").replace("process: convert_file", "jobs: [{process: pass}]"),
+         "params belongs to each entry"),
+        ("scheduler: {url: 'http://farm', processes: ./p}\n" + BASE, "embedded scheduler only"),
+        ("scheduler: {processes: ./none}\n" + BASE, "there is no folder"),
+        ("scheduler: {workers: 0}\n" + BASE, "must be `auto` or a whole number"),
+        ("schedulers: {default: {url: 'http://farm'}}\n" + BASE, "the one under `scheduler`"),
+        ("schedulers: {a/b: {url: 'http://farm'}}\n" + BASE, "without /"),
+        ("schedulers: {farm: {uri: x}}\n" + in_rule("scheduler: farm"), "did you mean 'url'?"),
+        ("ledger: postgresql://h:x/db\n" + BASE, "ledger is not a valid address"),
+        ("folders: {a: b}\n", "folders must be a list"),
+        ("defaults: {rule: 3}\n" + BASE, "rule must be a mapping"),
+        ("scheduler: {workers: x}\n" + BASE, "must be `auto` or a whole number"),
+        (BASE.replace("- name: cad", "- name: [cad]"), "name must be text"),
+        (BASE.replace("- name: cad", "- name: '${EMPTY}'"), "name is empty"),
+("folders: [{input: ./in, output: ./out, rules: 3}]\n", "rules must be a list"),
+        (in_rule("max_in_flight: 2000000"), "must be 1000000 or less"),
+        (in_folder("bundle: x"), "'bundle' is not known to this version"),
+    ],
+    ids=lambda value: str(value)[-60:],
+)  # fmt: skip
+def test_more_that_is_wrong_is_told_alone(tmp_path, text, words):
+    told = problems(tmp_path, text)
+    assert words in " ".join(told), told
+    assert len(told) == 1, told
+
+
+def test_a_key_of_a_later_version_is_refused_by_name(tmp_path):
+    for key in model.LATER:
+        assert any(
+            f"'{key}' is not known" in one for one in problems(tmp_path, f"{key}: x\n{BASE}")
+        )
+
+
+def test_a_program_needs_no_scheduler_of_its_own_and_its_lack_is_a_warning(tmp_path):
+    text = "scheduler: {url: 'http://farm'}\n" + BASE.replace(
+        "process: convert_file", "command: [no-such-program, '{input}']"
+    )
+    assert "no 'no-such-program' in PATH" in warnings(tmp_path, text)
+    loaded = settings(tmp_path, text)
+    spec = loaded.folders[0].rules[0].jobs[0]
+    assert loaded.schedulers[spec.scheduler].url == "embedded"
+
+
+def test_the_schema_and_the_sample_name_every_key(tmp_path):
+    assert problems(tmp_path, sample().replace("./drop/cad", "./in")) == []
+    shape = schema()
+    for keys in (model.FolderKeys, model.RuleKeys, model.SchedulerKeys, model.MatchKeys):
+        told = shape["$defs"][keys.__name__]["properties"]
+        for name, field in keys.model_fields.items():
+            key = field.alias or name
+            assert key in told
+            assert f"{key}:" in sample()
 
 
 # ---------------------------------------------------------------- the contract's keys
