@@ -26,6 +26,7 @@ DAEMON = {
     "init": ("operate", "Write a commented watcher.yaml and its folders."),
     "run": ("operate", "Watch the folders until SIGTERM or Ctrl-C, which drain."),
     "reload": ("operate", "Have the running daemon take up a changed configuration."),
+    "doctor": ("doctor", "Check this machine and say what to mend."),
     "check": ("operate", "Validate the configuration."),
     "schema": ("operate", "Print the configuration's JSON Schema, for editors."),
     "plan": ("plan", "Show which file goes to which rule, and why others do not."),
