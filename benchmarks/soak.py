@@ -277,13 +277,14 @@ def verdicts(root: Path, account: Account) -> dict[str, list[str]]:
     return found
 
 
-def soak(root: Path, minutes: float, seed: int) -> int:
+def soak(daemon: Daemon, minutes: float, seed: int) -> int:
+    root = daemon.root
     for name in ("in", "out"):
         (root / name).mkdir(parents=True)
     (root / "watcher.yaml").write_text(CONFIG)
     (root / "job.py").write_text(SCRIPT)
     account, over, looked = Account(), threading.Event(), threading.Event()
-    daemon, dice = Daemon(root), random.Random(seed)  # noqa: S311  (faults, no secret)
+    dice = random.Random(seed)  # noqa: S311  (faults, no secret)
     daemon.start()
     writers = [Writer(root, account, seed * 100 + n, over) for n in range(WRITERS)]
     watchman = threading.Thread(target=look_for_halves, args=(root, account, looked), daemon=True)
@@ -347,7 +348,12 @@ def main() -> int:
     words.add_argument("--keep", action="store_true")
     asked = words.parse_args()
     root = asked.folder or Path(tempfile.mkdtemp(prefix="soak-"))
-    code = soak(root, asked.minutes, asked.seed)
+    daemon = Daemon(root)
+    try:
+        code = soak(daemon, asked.minutes, asked.seed)
+    finally:
+        if daemon.process is not None and daemon.process.poll() is None:
+            daemon.end(signal.SIGKILL)
     if code or asked.keep:
         print(f"kept: {root}")
     else:
