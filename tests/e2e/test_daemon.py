@@ -513,6 +513,20 @@ def test_killed_again_and_again_under_load_nothing_is_lost_twice_or_half(tmp_pat
     assert tree(place.inp) == {}
 
 
+def test_a_daemon_whose_state_was_taken_away_ends_and_says_so(tmp_path):
+    place = Place(tmp_path)
+    daemon = place.start()
+    drop(place.inp / "a", b"a")
+    place.wait_out("a")
+    shutil.rmtree(tmp_path / "var")
+    assert daemon.wait(timeout=60) == 3
+    place.daemon = None
+    assert "removed or replaced" in place.log.read_text()
+    drop(place.inp / "b", b"b")
+    assert place.once() == 0
+    assert tree(place.out) == {"a": b"a", "b": b"b"}
+
+
 def test_a_second_daemon_on_the_state_is_refused_and_sigint_drains(tmp_path):
     place = Place(tmp_path)
     with place.running():

@@ -32,7 +32,7 @@ from watcher.daemon.engine import Engine, Hint, Reload, Stop
 from watcher.daemon.hands import Hands
 from watcher.daemon.health import Health, SchedulerHealth, summary
 from watcher.daemon.intake import Intake
-from watcher.daemon.lock import lock_state
+from watcher.daemon.lock import Watchman, lock_state
 from watcher.daemon.lookout import Lookout
 from watcher.daemon.metrics import Meters
 from watcher.daemon.monitor import Monitor
@@ -86,6 +86,7 @@ class Service:
         self.lookout = Lookout(log, self.meters)
         self._monitor: Monitor | None = None
         self._lock = lock_state(settings.state)
+        self._watchman = Watchman(self._lock, settings.state)
         self._make_folders()
         self.ledger: Ledger = open_ledger(settings.state, read_only=False, url=settings.ledger)
         self.files = LocalFiles()
@@ -205,6 +206,7 @@ class Service:
 
         Raises:
             UsageError: the address of the page cannot be used.
+            StateTaken: the state folder was taken away meanwhile.
         """
         if self.settings.http is not None:
             monitor = Monitor(self._desk())
@@ -215,7 +217,10 @@ class Service:
                 raise
             self._monitor = monitor
             self.log.info("http.listening", address=address)
-        return self._run(lambda: False)
+        ended = self._run(self._watchman.ousted)
+        if self._watchman.lost:
+            raise self._watchman.error()
+        return ended
 
     def _desk(self) -> Desk:
         return Desk(
