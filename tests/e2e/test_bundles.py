@@ -292,3 +292,33 @@ def test_real_models_in_a_folder_and_a_sequence_of_pictures(studio):
     for name in ("fuze.glb", "scene.glb"):
         assert (place / "out" / name).read_bytes()[:4] == b"glTF"
     assert b"image/" in (place / "out" / "fuze.glb").read_bytes()[:20000]
+
+
+def test_references_of_dae_and_mtl_are_waited_for_and_named(studio):
+    place = studio(
+        '      - {match: "*.{dae,obj}", process: convert_file, params: {extension: glb},'
+        " wait_for_parts: 2s}\n"
+    )
+    dae = (MODELS / "blue_cube.dae").read_text()
+    images = (
+        "<library_images><image id='a'><init_from>{}</init_from></image></library_images></COLLADA>"
+    )
+    lacking = dae.replace("</COLLADA>", images.format("tex\\not%20there.png"))
+    (place / "in" / "lacks.dae").write_text(lacking)
+    (place / "in" / "whole.dae").write_text(
+        dae.replace("</COLLADA>", images.format("file:///C:/work/Wood.PNG"))
+    )
+    shutil.copy(MODELS / "obj_textured" / "fuze uv.jpg", place / "in" / "wood.png")
+    fuze = (MODELS / "obj_textured" / "fuze.obj").read_text()
+    (place / "in" / "a.obj").write_text(fuze.replace("fuze.obj.mtl", "M.MTL"))
+    (place / "in" / "m.mtl").write_text(
+        "newmtl m\nmap_Kd -bm 0.5 -s 1 1 1 fuze UV.jpg\nrefl -type sphere gone.png\n"
+    )
+    shutil.copy(MODELS / "obj_textured" / "fuze uv.jpg", place / "in" / "fuze uv.jpg")
+    assert watcher("run", "--once", cwd=place).returncode == 1
+    failed = place / "failed" / "in"
+    assert "2 s: tex/not there.png" in (failed / "lacks.dae.error.txt").read_text()
+    assert "2 s: gone.png" in (failed / "a.obj.error.txt").read_text()
+    assert (failed / "fuze uv.jpg").exists()
+    assert (place / "out" / "whole.glb").exists()
+    assert (place / "archive" / "wood.png").exists()

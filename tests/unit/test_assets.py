@@ -1,6 +1,7 @@
 import io
 import json
 import struct
+from pathlib import Path
 
 import pytest
 
@@ -180,3 +181,125 @@ def test_a_part_named_twice_is_one_part():
         "in/t.png": b"",
     }
     assert sorted(follow(tree).found) == ["one.mtl", "t.png", "two.mtl"]
+
+
+# ------------------------------------------------------------------ COLLADA, FBX, 3DXML
+def test_dae_names_its_images_and_nothing_else():
+    text = b"""<COLLADA><asset/><library_images>
+      <image id="a"><init_from>tex/a%20b.png</init_from></image>
+      <image id="b"><init_from><ref>b&amp;c.jpg</ref></init_from></image>
+      <image id="c"><init_from>file:///C:/work/wood.png</init_from></image>
+      <image id="d"><init_from>data:image/png;base64,AAAA</init_from></image>
+      <image id="e"><init_from>http://host/x.png</init_from></image>
+    </library_images><library_effects><newparam><surface><init_from>a</init_from></surface>
+    </newparam></library_effects></COLLADA>"""
+    assert names("x.dae", text) == ["tex/a b.png", "b&c.jpg", "wood.png"]
+    found = references("x.DAE", io.BytesIO(text)).references
+    assert [one.guessed for one in found] == [False, False, True]
+    # a list across many reads, and one that never ends
+    filler = b"<!-- " + b"x" * (3 << 20) + b" -->"
+    assert names("x.dae", filler + text) == ["tex/a b.png", "b&c.jpg", "wood.png"]
+    assert names("x.dae", b"<library_images><image><init_from>a.png</init_from>") == ["a.png"]
+    assert names("x.dae", b"<COLLADA/>") == []
+
+
+def record(name: bytes, properties: list[bytes], children: bytes, at: int, *, wide: bool) -> bytes:
+    form = "<QQQB" if wide else "<IIIB"
+    body = b"".join(properties)
+    size = struct.calcsize(form) + len(name) + len(body) + len(children)
+    head = struct.pack(form, at + size, len(properties), len(body), len(name))
+    return head + name + body + children
+
+
+def string(text: bytes) -> bytes:
+    return b"S" + struct.pack("<I", len(text)) + text
+
+
+def fbx_file(version: int, *videos: tuple[bytes, bytes]) -> bytes:
+    """A binary FBX file with one Video for each (name, content)."""
+    wide = version >= 7500
+    head = b"Kaydara FBX Binary  \x00\x1a\x00" + struct.pack("<I", version)
+    start = len(head)
+    top = struct.calcsize("<QQQB" if wide else "<IIIB") + len(b"Objects")
+    objects, at = b"", start + top
+    for name, content in videos:
+        inner_at = at + struct.calcsize("<QQQB" if wide else "<IIIB") + len(b"Video")
+        first = record(b"RelativeFilename", [string(name)], b"", inner_at, wide=wide)
+        held = [b"R" + struct.pack("<I", len(content)) + content]
+        second = record(b"Content", held, b"", inner_at + len(first), wide=wide)
+        one = record(b"Video", [], first + second, at, wide=wide)
+        objects += one
+        at += len(one)
+    return head + record(b"Objects", [], objects, start, wide=wide) + bytes(25)
+
+
+@pytest.mark.parametrize("version", [7400, 7700])
+def test_binary_fbx_names_images_that_it_does_not_hold(version):
+    content = fbx_file(
+        version, (b"tex\\a.png", b""), (b"held.png", b"PNG..."), (b"..\\..\\src\\wood.png", b"")
+    )
+    assert names("x.fbx", content) == ["tex/a.png", "wood.png"]
+    for cut in range(27, len(content), 7):
+        names("x.fbx", content[:cut])  # never fails, never loops
+
+
+def test_text_fbx_names_images_that_it_does_not_hold():
+    text = b"""; FBX 7.3.0 project file
+Objects:  {
+    Video: 1, "Video::a", "Clip" {
+        RelativeFilename: "tex\\a.png"
+        Content: ,
+    }
+    Video: 2, "Video::b", "Clip" {
+        RelativeFilename: "held.png"
+        Content: ,
+            "iVBORw0KGgo="
+    }
+    Texture: 3, "Texture::b", "" {
+        RelativeFilename: "held.png"
+    }
+}
+"""
+    assert names("x.fbx", text) == ["tex/a.png"]
+    assert names("x.fbx", text.replace(b"Content: ,\n            ", b"Content: ")) == ["tex/a.png"]
+
+
+def test_real_models_name_what_they_name():
+    models = Path(__file__).parents[1] / "models"
+    for model in ("phong_cube.fbx", "blue_cube.dae"):
+        assert names(model, (models / model).read_bytes()) == []
+
+
+def test_plain_3dxml_names_its_representations():
+    text = b'<Model><Rep associatedFile="urn:3DXML:Part1.3DRep"/><R associatedFile="#x"/></Model>'
+    assert names("x.3dxml", text) == ["Part1.3DRep"]
+    assert names("x.3dxml", b"PK\x03\x04 associatedFile='a'") == []
+
+
+@pytest.mark.parametrize(
+    ("written", "there"),
+    [
+        ("a%20b.png", "a b.png"),
+        ("a%20b.png", "a%20b.png"),
+        ("t\udcfcr.png", "t\u00fcr.png"),
+        ("a%00.png", None),
+    ],
+)
+def test_names_are_found_as_exporters_spell_them(written, there):
+    def read(path):
+        return Findings((Reference(written, Kind.TEXTURE),)) if path == "m.mtl" else Findings()
+
+    closed = closure("m.mtl", read, lambda _, name: name if name == there else None)
+    assert closed.found == ({written: there} if there else {})
+    assert closed.missing == (() if there else (written,))
+
+
+def test_a_guess_that_is_not_there_lacks_nothing():
+    def read(_):
+        return Findings((Reference("wood.png", Kind.TEXTURE, guessed=True),))
+
+    assert closure("a.fbx", read, lambda *_: None).missing == ()
+
+
+def test_options_of_a_material_are_no_files():
+    assert names("a.mtl", b"map_aat on\nmap_Pr -s 1 1 1 rough ness.png\n") == ["rough ness.png"]

@@ -1,7 +1,8 @@
-"""Which files belong together: the names that OBJ, MTL, glTF and GLB files call for.
+"""Which files belong together: the names that OBJ, MTL, glTF, GLB, DAE and FBX files call for.
 
-Imports the standard library's data types only. Invariant: a name that comes out as a reference is
-relative, uses ``/``, and stays inside the main file's folder; every other name is only told.
+Imports ``fbx``, ``xmlnames`` and the standard library's data types. Invariant: a name that comes
+out as a reference is relative, uses ``/``, and stays inside the main file's folder; every other
+name is only told.
 
 Formats: Wavefront OBJ and MTL specifications (B1 and 5.0, with the common PBR additions), glTF 2.0
 sections 3.6.1, 3.8 and 4.4 (Khronos Group).
@@ -19,10 +20,13 @@ from enum import StrEnum
 from typing import IO, Any
 from urllib.parse import unquote
 
+from watcher.core import fbx, xmlnames
+
 _MTLLIB = re.compile(rb"^[ \t]*mtllib[ \t]+(.*)$", re.MULTILINE | re.IGNORECASE)
 _CONTINUED = re.compile(rb"\\\r?\n")
 _LIBRARIES = re.compile(r'"([^"]+)"|(\S.*?\.mtl)(?=\s|$)|(\S.*)', re.IGNORECASE)
-_MAP = re.compile(r"(?:map_\w+|bump|disp|decal|refl|norm)\s+(.*)", re.IGNORECASE)
+# ``map_aat`` is an option of the material and no file
+_MAP = re.compile(r"(?:map_(?!aat\b)\w+|bump|disp|decal|refl|norm)\s+(.*)", re.IGNORECASE)
 _WORD = re.compile(r"\S+")
 _NUMBER = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)?")
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:")
@@ -65,14 +69,19 @@ class Kind(StrEnum):
     MATERIAL = "material"
     TEXTURE = "texture"
     BUFFER = "buffer"
+    PART = "part"
 
 
 @dataclass(frozen=True, slots=True)
 class Reference:
-    """A name as a file uses it, with ``/``, relative to that file's folder."""
+    """A name as a file uses it, with ``/``, relative to that file's folder.
+
+    ``guessed``: the file gave a name elsewhere; this is what it would be called beside it.
+    """
 
     name: str
     kind: Kind
+    guessed: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,12 +163,21 @@ def closure(
                 continue
             if _outside(name):
                 warnings[_leads_out(name)] = None
-            elif (part := find(directory, name)) is None:
-                missing[name] = None
+            elif (part := _spelled(find, directory, name)) is None:
+                missing |= {} if reference.guessed else {name: None}
             elif part != main:
                 found[name] = part
                 todo.append((name, part))
     return Closure(found, tuple(missing), tuple(warnings), cut)
+
+
+def _spelled(find: Callable[[str, str], str | None], directory: str, name: str) -> str | None:
+    """A name as exporters write it: as it is, percent-encoded, or in Latin-1."""
+    spellings = [name, unquote(name)]
+    raw = name.encode("utf-8", "surrogateescape")
+    spellings += [raw.decode("latin-1")] if "\udc80" <= max(name, default="") <= "\udcff" else []
+    found = (find(directory, one) for one in dict.fromkeys(spellings) if "\0" not in one)
+    return next((path for path in found if path is not None), None)
 
 
 # ---------------------------------------------------------------- formats
@@ -281,21 +299,31 @@ _READERS: dict[str, Callable[[IO[bytes], Limits], Findings]] = {
     "mtl": _mtl,
     "gltf": _gltf,
     "glb": _glb,
+    "dae": lambda stream, _: _named(xmlnames.dae(stream), Kind.TEXTURE, beside=True),
+    "3dxml": lambda stream, _: _named(xmlnames.plain_3dxml(stream), Kind.PART),
+    "fbx": lambda stream, _: _named(fbx.images(stream), Kind.TEXTURE, beside=True),
 }
 
 
 # ---------------------------------------------------------------- names
-def _named(names: Iterable[str], kind: Kind) -> Findings:
-    """Sort names into references and warnings, each once."""
-    good: dict[str, None] = {}
+def _named(names: Iterable[str], kind: Kind, *, beside: bool = False) -> Findings:
+    """Sort names into references and warnings, each once; ``beside``: a name elsewhere may lie
+    beside the file as well, since exports carry the paths of the machine they were made on."""
+    good: dict[str, Reference] = {}
     bad: dict[str, None] = {}
     for raw in names:
         name = posixpath.normpath(raw.replace("\\", "/"))
-        if _absolute(name) or "\0" in name:
+        if "\0" in name:
+            bad[_leads_out(raw)] = None
+        elif beside and (_absolute(name) or _outside(name)):
+            base = posixpath.basename(name)
+            good.setdefault(base, Reference(base, kind, guessed=True))
+        elif _absolute(name):
             bad[_leads_out(raw)] = None
         elif name not in (".", ".."):
-            good[name] = None
-    return Findings(tuple(Reference(name, kind) for name in good), tuple(bad))
+            good[name] = Reference(name, kind)
+    good = {name: one for name, one in good.items() if name not in ("", "..")}
+    return Findings(tuple(good.values()), tuple(bad))
 
 
 def _absolute(name: str) -> bool:

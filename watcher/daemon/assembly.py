@@ -116,8 +116,11 @@ class Assembly:
         """Whether a unit waits that may yet call for this path."""
         if self._inbox.unfinished_tasks:
             return True
-        waiting = tuple(self._waiting)
-        return any(name == folder and may_call_for(main, path) for name, main in waiting)
+        waiting = tuple(self._waiting.items())
+        return any(
+            name == folder and not one.parked and may_call_for(main, path)
+            for (name, main), one in waiting
+        )
 
     def busy(self, folder: str = "") -> bool:
         """Whether anything waits (in a folder) that time alone brings to its end."""

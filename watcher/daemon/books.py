@@ -326,7 +326,10 @@ class Books:
         self.outside.perform(self._completed(effect))
 
     def _wanted(self, file: FileRecord) -> bool:
-        """Whether another asset may still need this file as its part, where it is."""
+        """Whether another asset may still need this file or its parts, where they are."""
+        shared = (part.path for part in file.parts if assets.may_be_part(part.path))
+        if any(self.outside.may_need(file.folder, path) for path in shared):
+            return True
         if not assets.may_be_part(file.path):
             return False
         if self.outside.may_need(file.folder, file.path):
