@@ -115,6 +115,41 @@ def test_a_store_that_was_wiped_has_its_running_jobs_sent_again(studio):
     assert any("lost the job" in row for row in studio.history("a.obj"))
 
 
+@pytest.mark.parametrize("running", [True, False])
+def test_a_store_that_was_wiped_has_its_queued_jobs_sent_again(studio, running):
+    gate = studio.root / "gate"
+    (studio.root / "job.py").write_text(HANGS.format(gate=str(gate)))
+    path = studio.root / "watcher.yaml"
+    path.write_text(path.read_text().replace("retries: 0", "retries: 0, retry_after: 0s"))
+    studio.start()
+    names = [f"{n}.obj" for n in range(6)]
+    if not running:  # no job is running, but one has ended before
+        gate.touch()
+        studio.drop("first.obj")
+        until(studio.delivered)
+        studio.scheduler.working.clear()
+    clock = moved(studio)
+    for name in names:
+        studio.drop(name)
+    begun = 2 if running else 0
+    until(lambda: len(asked(studio)) == 6 and sum(one.seen for one in asked(studio)) == begun)
+    until(lambda: all(one.last for one in asked(studio)))
+    studio.scheduler.wipe()
+    gate.touch()
+    studio.scheduler.working.set()
+    sent = len(studio.scheduler.posts)
+    pass_time(studio, clock, 40)
+    pass_time(studio, clock, 10)
+    assert len(studio.scheduler.posts) == sent
+
+    def later():
+        clock.ahead += 0.5
+        return len(studio.delivered()) == 6 + (not running)
+
+    until(later)
+    assert len(studio.scheduler.posts) == sent + 6
+
+
 def test_retry_for_ever_is_told_as_a_silence(studio):
     studio.odd.retry_for_ever = True
     studio.start().drop("a.obj")

@@ -12,7 +12,7 @@ import queue
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 
-from watcher.core import outcomes, pacing
+from watcher.core import outcomes
 from watcher.core.effects import (
     Clean,
     Identify,
@@ -27,30 +27,21 @@ from watcher.core.effects import (
     Wrong,
 )
 from watcher.core.epochs import Epoch
-from watcher.core.lifecycle import UNFINISHED, FileEvent, Step, all_staged, recover, spec_of
-from watcher.core.model import FileState, JobRecord, JobState, JobStatus, Phase, Work
+from watcher.core.lifecycle import UNFINISHED, FileEvent, Step, all_staged, recover
+from watcher.core.model import FileState, JobState, Work
 from watcher.core.ports import Clock, Lane, Ledger, Request
 from watcher.core.queueing import WINDOW
 from watcher.core.settings import Settings
 from watcher.daemon.arrivals import Arrivals
 from watcher.daemon.books import Books, Outside
-from watcher.daemon.polls import Polls
+from watcher.daemon.hearing import ASKED, Hearing, Hint
 from watcher.daemon.sightings import Absent, Arrival
 from watcher.daemon.starts import OUTPUT_TROUBLE, Starts
-from watcher.errors import LedgerUnusable, Unauthorized, Unreachable, Unserved, WatcherError
+from watcher.errors import LedgerUnusable, Unauthorized, Unreachable, Unserved
 
 DRAIN = 2000  # messages decided in one turn at most
 COMPACT_EVERY = 3600.0  # seconds between removals of old history
-ASKED = (JobState.SUBMITTED, JobState.RUNNING)
 ASK_EVERY = 1.0  # seconds between looks at the requests of the command line
-
-
-@dataclass(frozen=True, slots=True)
-class Hint:
-    """A scheduler may have news of a job."""
-
-    scheduler: str
-    remote: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,14 +75,15 @@ class Engine:
         self.beat = clock.monotonic()
         self._arrivals = Arrivals(self.books)
         self._starts = Starts(self.books)
+        self._hearing = Hearing(self.books)
         self._asked = 0.0
         self._compacting = 0.0
         self._handlers: dict[type, Callable[..., None]] = {
             Outcome: self._on_outcome,
             Left: self._on_left,
-            Told: self._on_told,
-            Silent: self._on_silent,
-            Hint: self._on_hint,
+            Told: self._hearing.told,
+            Silent: self._hearing.silent,
+            Hint: self._hearing.hint,
             Absent: self._arrivals.gone,
             Stop: self._on_stop,
             Reload: self._on_reload,
@@ -192,7 +184,7 @@ class Engine:
         self._compact()
         if not self.books.stopping:
             self._starts.begin()
-            self._poll()
+            self._hearing.poll()
         self.books.commit()
 
     def _patience(self, longest: float) -> float:
@@ -277,110 +269,11 @@ class Engine:
         if polls is None or not isinstance(result, Wrong | Sent | Staged):
             return
         if isinstance(result, Sent | Staged):
-            self._scheduler_passed(polls)
+            self._hearing.passed(polls)
         elif isinstance(result.error, Unauthorized | Unserved):
-            self._scheduler_failed(polls, result.error)
+            self._hearing.failed(polls, result.error)
         elif isinstance(result.error, Unreachable):  # this one request's fault, or the scheduler's?
             polls.hurry(self.books.clock.monotonic())
-
-    def _scheduler_failed(self, polls: Polls, error: WatcherError) -> None:
-        if polls.failed(self.books.clock.monotonic(), str(error)):
-            self.books.outside.trouble(f"scheduler {polls.settings.name}", error)
-
-    def _scheduler_passed(self, polls: Polls) -> None:
-        parked, back = polls.passed(self.books.clock.monotonic())
-        self.books.release(parked)
-        if back:
-            self.books.outside.back(f"scheduler {polls.settings.name}")
-
-    # ------------------------------------------------------------ what schedulers say
-    def _poll(self) -> None:
-        now = self.books.clock.monotonic()
-        for name, polls in self.books.polls.items():
-            remotes = polls.due(now)
-            if remotes is not None:
-                polls.busy = True
-                self.books.outside.poll(name, polls.ids(remotes))
-
-    def _on_told(self, told: Told) -> None:
-        polls = self.books.polls[told.scheduler]
-        self._scheduler_passed(polls)
-        polls.spoke(self.books.clock.monotonic())
-        for remote in told.asked:
-            asked = polls.jobs.get(remote)
-            if asked is None:
-                continue  # the other id of a job, or dropped meanwhile
-            work = self.books.active.works.get(asked.file_id)
-            job = next((one for one in work.jobs if one.id == asked.job_id), None) if work else None
-            if work is None or job is None or job.state not in ASKED or job.remote != remote:
-                polls.drop(remote)
-            else:
-                self._on_word(polls, remote, work, job, told.statuses)
-        polls.answered(self.books.clock.monotonic())
-
-    def _on_word(
-        self, polls: Polls, remote: str, work: Work, job: JobRecord, said: dict[str, JobStatus]
-    ) -> None:
-        status = said.get(remote)
-        if job.key != remote and not seen(status):
-            other = said.get(job.key)
-            if other is not None and seen(other):
-                work, job, remote, status = self._follow(work, job, other)
-            else:
-                status = status or other  # one of the two ids may yet be heard of
-        now = self.books.clock.monotonic()
-        was_seen = polls.jobs[remote].seen
-        if status is None or status.phase is not Phase.SILENT:
-            quiet = polls.heard(remote, status, now, seen=seen(status))
-        else:
-            quiet = polls.heard(remote, polls.jobs[remote].last, now, seen=False)
-        self.books.take(self._judged(work, job, status, (quiet, was_seen)))
-
-    def _follow(
-        self, work: Work, job: JobRecord, status: JobStatus
-    ) -> tuple[Work, JobRecord, str, JobStatus]:
-        """The scheduler follows our key, whatever its reply said."""
-        step = outcomes.followed(work, job, job.key, self.books.clock.now())
-        polls = self.books.polls[job.scheduler]
-        polls.jobs[job.key] = polls.jobs.pop(job.remote)
-        self.books.take(step)
-        return step.work, step.job(job.id), job.key, status
-
-    def _judged(
-        self, work: Work, job: JobRecord, status: JobStatus | None, past: tuple[float, bool]
-    ) -> Step:
-        """What a word on a job, or the long lack of one, means."""
-        quiet, was_seen = past
-        context = self.books.context(work)
-        if status is not None and status.phase is Phase.REVOKED and quiet < pacing.REVOKED_HOLD:
-            return Step(work)  # it may yet run
-        step = outcomes.told(work, job, status, context)
-        if step.changes:
-            return step
-        is_seen = seen(status) or (status is not None and status.phase is Phase.SILENT)
-        limit = spec_of(context.rule, job).time_limit
-        queued = status is not None and status.phase is Phase.QUEUED
-        was_seen = was_seen and not queued  # a queue may be long, as it may where none can tell
-        verdict = pacing.silence(quiet, was_seen=was_seen, is_seen=is_seen, time_limit=limit)
-        if verdict is pacing.Quiet.LOST:
-            return outcomes.vanished(work, job, context)
-        if verdict is pacing.Quiet.STALLED:
-            return outcomes.stalled(work, job, quiet, context)
-        if quiet >= pacing.WARN_QUIET and not job.error:
-            return outcomes.quiet_for(work, job, quiet, context)
-        if status is not None and status.phase is Phase.RUNNING:
-            shown = replace(job, progress=status.progress, step=status.step)
-            jobs = tuple(shown if one.id == job.id else one for one in work.jobs)
-            step.work = Work(work.file, jobs)  # shown to people, not worth a commit
-        return step
-
-    def _on_silent(self, silent: Silent) -> None:
-        polls = self.books.polls[silent.scheduler]
-        polls.silent(self.books.clock.monotonic())
-        self._scheduler_failed(polls, silent.error)
-
-    def _on_hint(self, hint: Hint) -> None:
-        self.books.polls[hint.scheduler].hint(hint.remote, self.books.clock.monotonic())
 
     # ------------------------------------------------------------ what others ask
     def idle(self, without: Collection[str] = ()) -> bool:
@@ -412,11 +305,6 @@ class Engine:
             return True
         rules = (books.rule(lane.folder, lane.rule) for lane in books.lanes.waiting())
         return any(spec.scheduler == scheduler for rule in rules if rule for spec in rule.jobs)
-
-
-def seen(status: JobStatus | None) -> bool:
-    """Whether a scheduler's word proves that it has the job."""
-    return status is not None and status.phase not in (Phase.UNSEEN, Phase.SILENT)
 
 
 def blocked(work: Work, without: Collection[str] = ()) -> bool:

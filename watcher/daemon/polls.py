@@ -10,9 +10,11 @@ from dataclasses import dataclass, field
 
 from watcher.core import pacing
 from watcher.core.effects import Effect
+from watcher.core.model import JobStatus, Phase
 from watcher.core.settings import SchedulerSettings
 
 IDLE_PROBE = 30.0  # seconds between probes of a scheduler without jobs, so that health is true
+WITNESS_LIFE = 72000.0  # seconds; the real scheduler keeps records for a day
 TOLD_EVERY = 60.0  # seconds between two lines about one scheduler's ups and downs
 
 
@@ -31,6 +33,38 @@ class Asked:
     news: float  # when something last changed
     last: object = None
     seen: bool = False
+    asked: float = 0.0  # when it was last heard of; 0 before that
+
+    def joins(self, now: float, least: float) -> bool:
+        """Whether it is due, or near enough."""
+        half = (self.due - self.asked) / 2 if self.asked else 0.0
+        return self.due <= now + max(least, half)
+
+
+@dataclass(slots=True)
+class Witness:
+    """An ended job of ours whose record a scheduler keeps: once it is unknown again, the store was
+    lost, and with it every job that waited there: the real scheduler cannot tell by itself."""
+
+    remote: str = ""
+    at: float = 0.0
+    gone: float = 0.0  # since when it is unknown
+    lost: float = 0.0  # jobs sent before this moment are lost
+
+    def heard(self, word: JobStatus | None, now: float) -> None:
+        """What the scheduler says of it; a certain absence proves nothing, since it was freed."""
+        if word is None or now - self.at > WITNESS_LIFE:
+            self.remote, self.gone = "", 0.0
+        elif word.phase is not Phase.UNSEEN:
+            self.gone = 0.0
+        else:
+            self.vanished(self.gone or now, now)
+
+    def vanished(self, since: float, now: float) -> None:
+        """A job that was seen is unknown since then."""
+        self.gone = since
+        if now - since >= pacing.STALL_LOST:
+            self.remote, self.gone, self.lost = "", 0.0, max(self.lost, since)
 
 
 @dataclass(slots=True)
@@ -43,6 +77,7 @@ class Polls:
     parked: list[Effect] = field(default_factory=list)
     busy: bool = False
     hinted: bool = False
+    witness: Witness = field(default_factory=Witness)
     next_due: float = 0.0
     told_at: float = -TOLD_EVERY
     told_down: bool = False
@@ -70,21 +105,22 @@ class Polls:
     def due(self, now: float) -> tuple[str, ...] | None:
         """The jobs to ask for now, none for a probe; None while it is not time for a poll.
 
-        Jobs that would be due within half a period come along, so that many jobs make few polls.
+        Jobs that are half-way to their own time come along, so that many jobs make few polls.
         """
         if self.busy or now < self.next_due or (self.breaker.open and now < self.breaker.until):
             return None
-        soon = now + self.settings.poll_every / 2
+        least = self.settings.poll_every / 2
         self.hinted = False
         self.next_due = now + IDLE_PROBE
-        return tuple(remote for remote, job in self.jobs.items() if job.due <= soon)
+        return tuple(remote for remote, job in self.jobs.items() if job.joins(now, least))
 
     def ids(self, remotes: tuple[str, ...]) -> tuple[str, ...]:
-        """All ids that these jobs may be known under."""
-        known = [
-            job.key for remote in remotes if (job := self.jobs[remote]).key not in ("", remote)
-        ]
-        return (*remotes, *known)
+        """All ids that these jobs may be known under, and a witness where jobs wait for long."""
+        asked = [(remote, self.jobs[remote].key) for remote in remotes]
+        known = [key for remote, key in asked if key not in ("", remote)]
+        waits = any(job.last is not None and not job.seen for job in self.jobs.values())
+        witness = [self.witness.remote] if waits and self.witness.remote else []
+        return (*remotes, *known, *witness)
 
     def answered(self, now: float) -> None:
         """A poll is over: the next one comes when a job is due, in a period at the earliest."""
@@ -111,6 +147,7 @@ class Polls:
         if word != job.last:
             job.last, job.news = word, now
         job.seen = job.seen or seen
+        job.asked = now
         job.due = now + pacing.poll_after(now - job.since, self.settings.poll_every)
         return now - job.news
 

@@ -28,9 +28,10 @@ from watcher.core.settings import Settings
 from watcher.daemon import alerts, logs
 from watcher.daemon.books import Outside
 from watcher.daemon.effects import file_of
-from watcher.daemon.engine import Engine, Hint, Reload, Stop
+from watcher.daemon.engine import Engine, Reload, Stop
 from watcher.daemon.hands import Hands
 from watcher.daemon.health import Health, SchedulerHealth, summary
+from watcher.daemon.hearing import Hint
 from watcher.daemon.intake import Intake
 from watcher.daemon.lock import Watchman, lock_state
 from watcher.daemon.lookout import Lookout

@@ -23,6 +23,7 @@ MANY = 4  # from so many ids on, one list may be cheaper than single questions
 ASKERS = 4  # single questions at once
 ROUND = 10.0  # seconds that one round of questions may take, roughly
 SPOT = 8  # ids a round that a list does not name are asked for singly
+FADE = 0.98  # of a list that is dearer than single questions, each time it is passed over
 REST = 60.0  # seconds until a list that failed is tried again
 NOBODY = "00000000-0000-4000-8000-000000000000"  # no job: whether store and token are fine
 PHASES = {
@@ -73,7 +74,8 @@ class Asking:
                 found[remote] = plain(one)
         # the real server's list leaves queued jobs out, ours knows certain absence: ask for some
         spots = [absent[next(self._spots) % len(absent)] for _ in range(min(SPOT, len(absent)))]
-        asked = list(dict.fromkeys(ended + spots))
+        last = [remotes[-1]] if remotes[-1] in absent else []  # a witness, perhaps: for certain
+        asked = list(dict.fromkeys(ended + spots + last))
         told = self._singles(asked)
         for remote in asked:
             if remote in told:
@@ -91,8 +93,10 @@ class Asking:
     def _listed(self, count: int) -> dict[str, Job] | None:
         """All that the server lists, or None when single questions are better."""
         begun = self._clock()
-        dear = self._list_cost > count * self._single_cost / ASKERS
-        if count < MANY or dear or begun < self._list_after:
+        if count < MANY or begun < self._list_after:
+            return None
+        if self._list_cost > count * self._single_cost:
+            self._list_cost *= FADE  # it is tried again after a while
             return None
         try:
             listed = _known(self._client.listed())
@@ -101,9 +105,6 @@ class Asking:
             return None
         cost = self._clock() - begun
         self._list_cost = cost if not self._list_cost else (self._list_cost + cost) / 2
-        if self._list_cost > count * self._single_cost / ASKERS:
-            self._list_after = self._clock() + REST  # then it may be cheaper again
-            self._list_cost = 0.0
         return listed
 
     def _singles(self, remotes: list[str]) -> dict[str, JobStatus]:
