@@ -432,12 +432,16 @@ def test_an_output_that_is_full_read_only_gone_or_a_file_holds_and_goes_on(tmp_p
         assert place.told()[name]["state"] == "held"
 
     with place.running():
-        with (inp / "huge.bin").open("wb") as huge:
-            huge.truncate(5 << 30)
+        huge = ["huge.bin", *(f"huge{number}.bin" for number in range(6))]
+        for name in huge:
+            with (inp / name).open("wb") as out_of_bounds:
+                out_of_bounds.truncate(5 << 30)
         held("huge.bin", "5120")
         drop(inp / "small", b"small")
-        place.wait(lambda: tree(out) == {"small": b"small"}, "the small one goes past it")
-        (inp / "huge.bin").unlink()
+        place.wait(lambda: tree(out) == {"small": b"small"}, "the small one goes past them")
+        for name in huge:
+            (inp / name).unlink()
+        place.wait(lambda: {place.told()[name]["state"] for name in huge} == {"failed"})
 
         mounts.run("mount", "-o", "remount,ro", place.out)
         drop(inp / "readonly", b"ro")
@@ -462,7 +466,6 @@ def test_an_output_that_is_full_read_only_gone_or_a_file_holds_and_goes_on(tmp_p
         mounts.run("mkdir", place.out)
         place.wait(lambda: {"gone", "file"} <= set(tree(out)), "there again")
         assert tree(out) == {"gone": b"gone", "file": b"file"}
-        place.wait(lambda: place.told()["huge.bin"]["state"] == "failed")
     assert "removed before" in place.told()["huge.bin"]["reason"]
     assert tree(tmp_path / "var" / "staging") == {}
 

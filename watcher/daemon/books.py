@@ -218,6 +218,9 @@ class Books:
             was = before.get(job.id)
             if was is not None and was.version != job.version:
                 self._moved(was, job, work)
+        if work.file.state is FileState.HELD:
+            # who waits for somebody takes no place from those who could go on
+            self.active.copying.difference_update(job.id for job in work.jobs)
         if old is not None and old.file.state is not work.file.state:
             self.tally.delivered += work.file.state is FileState.DELIVERED
             self.tally.failed += work.file.state is FileState.FAILED

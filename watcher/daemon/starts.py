@@ -17,7 +17,8 @@ from watcher.core.settings import PASS, JobSpec, Rule
 from watcher.daemon.books import Books
 
 COPIES = 64  # pass jobs under way at most
-OUTPUT_TROUBLE = 4  # held files after which a folder begins no more
+OUTPUT_TROUBLE = 4  # held files after which a folder begins one more now and then only
+PROBE_AFTER = 0.5  # seconds for each held file: when their own size is the trouble, others may pass
 
 
 class Starts:
@@ -25,6 +26,7 @@ class Starts:
 
     def __init__(self, books: Books) -> None:
         self._books = books
+        self._probed: dict[str, float] = {}  # monotonic, for each folder in trouble
 
     def begin(self) -> None:
         """Begin all that may: first the jobs of files in work, then new files, fairly."""
@@ -37,6 +39,7 @@ class Starts:
             if work and job and waiting and not self._begin_job(work, job):
                 active.ready.append((file_id, job_id))
         for lane, queue in self._books.lanes.order(self.allowed):
+            self._probed[lane.folder] = self._books.clock.monotonic()
             if not queue.window:
                 self._refill(lane, queue)
             if queue.window:
@@ -91,12 +94,19 @@ class Starts:
         counts = self._books.active.counts
         own = f"{lane.folder}/{lane.rule}"
         return (
-            counts["held", lane.folder] < OUTPUT_TROUBLE
+            self._passable(lane.folder)
             and below(counts["folder", lane.folder], folder.max_in_flight)
             and below(counts["rule", own], rule.max_in_flight)
             and windows.is_open(rule.when, self._books.clock.now())
             and self._any_slot(rule)
         )
+
+    def _passable(self, folder: str) -> bool:
+        """Whether held files keep others of their folder back: what hinders them is most likely the
+        folder's, but each may only be too large for what is free."""
+        held = self._books.active.counts["held", folder]
+        since = self._books.clock.monotonic() - self._probed.get(folder, 0.0)
+        return held < OUTPUT_TROUBLE or since >= held * PROBE_AFTER
 
     def bound(self, work: Work) -> bool:
         """Whether all that a file in work could still do now is to wait for its rule's window."""
