@@ -82,7 +82,7 @@ def test_d6_d7_output_is_optional_a_folder_or_a_path_that_is_made(server, here):
 
 def test_d6_a_name_is_needed(server):
     assert watcher("-u", server.url, "download", "-j", JOB).code == 2
-    for name in ("", "..", ".", "a/..", "/", "a\0"):
+    for name in ("", "..", ".", "a/..", "../x", "/x", "/", "a\0"):
         assert get(server, name).code == 2
     assert not server.asked
 

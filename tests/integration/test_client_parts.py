@@ -2,22 +2,28 @@
 
 from __future__ import annotations
 
+import io
+import os
 import signal
+import subprocess
+import sys
 import threading
+import zipfile
 
 import click
 import pytest
 
 from tests.command import watcher
 from tests.replay import JOB, Answer, Replay
-from watcher.adapters.http import Submission
+from watcher.adapters.http import Details, Job, State, Submission
 from watcher.cli import show
 from watcher.cli.connection import chosen
 from watcher.cli.inputs import source, with_parts
 from watcher.cli.local import LocalRemote
 from watcher.cli.place import check_folder, settle, staging, whole
-from watcher.cli.progress import size
+from watcher.cli.progress import Bars, size
 from watcher.cli.remote import reached
+from watcher.cli.submit import Queue
 from watcher.errors import (
     Denied,
     FileChanged,
@@ -155,3 +161,57 @@ def test_a_token_file_that_is_no_text(tmp_path):
     (tmp_path / "token").write_bytes(b"\xff\xfe\x00")
     with click.Context(click.Command("x"), obj={}), pytest.raises(UsageError, match="text"):
         chosen({"PIXYZ_SCHEDULER_TOKEN_FILE": str(tmp_path / "token")})
+
+
+def test_a_job_that_stays_in_the_queue_is_told_once(capsys):
+    seen = Queue(Bars(), quiet=0.0)
+    for state in (State.RUNNING, State.PENDING, State.PENDING):
+        seen(Details(Job(JOB, state)))
+    assert capsys.readouterr().err.count("still queued") == 1
+
+
+def test_details_that_are_broken_while_the_job_runs_are_asked_again():
+    with Replay() as server:
+        server.runs(result=1)
+        running = server.script[("GET", f"/jobs/{JOB}")][0].body | {"status": "RUNNING"}
+        server.script[("GET", f"/jobs/{JOB}")] = [Answer(200, running)]
+        server.script[("GET", f"/jobs/{JOB}/details")].insert(
+            0, Answer(500, "Internal Server Error")
+        )
+        done = watcher("-u", server.url, "status", "-w", "-j", JOB)
+    assert done.code == 0
+
+
+def test_a_reader_that_went_away_is_no_error():
+    with Replay("jobs_many") as server:
+        reading, writing = os.pipe()
+        os.close(reading)
+        command = [sys.executable, "-m", "watcher", "-u", server.url, "jobs"]
+        done = subprocess.run(command, stdout=writing, stderr=subprocess.PIPE, text=True)
+        os.close(writing)
+    assert done.returncode == 0
+    assert not done.stderr
+
+
+def test_a_source_that_may_not_be_read_is_named_before_anything_is_sent(tmp_path):
+    model = tmp_path / "a.obj"
+    model.write_text("mtllib a.mtl\n")
+    (tmp_path / "a.mtl").mkdir()
+    sources, notes = with_parts(model)
+    assert len(sources) == 1
+    assert any("a.mtl" in note for note in notes)
+
+
+def test_an_output_that_is_not_in_the_archive_is_no_folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with Replay() as server:
+        server.runs(outputs={"odd": None, "gone": None})
+        made = io.BytesIO()
+        with zipfile.ZipFile(made, "w") as archive:
+            archive.writestr("odd", "a file all the same")
+        server.answer("GET", f"/jobs/{JOB}/outputs/archive", body=made.getvalue())
+        for name in ("odd", "gone"):
+            done = watcher("-u", server.url, "download", "-j", JOB, "-f", name)
+            assert done.code == 3
+            assert "HTTP 500" in done.err
+    assert not list(tmp_path.iterdir())

@@ -33,7 +33,7 @@ from watcher.errors import (
     UsageError,
 )
 
-QUEUE = 60.0  # seconds that a job may stay PENDING while its archive is waited for
+QUEUE = 30.0  # seconds that a job may stay PENDING while its archive is waited for
 PACKING = 600.0  # seconds that an ended job's archive may take
 SLOWEST = 10.0  # seconds: on the real scheduler each request may queue one packing more
 
@@ -52,7 +52,7 @@ def download(uuid: str, name: str, output: str | None) -> None:
     The file appears under its name only when it is whole.
     """
     base = name.rstrip("/").rpartition("/")[2]
-    if base in {"", ".", ".."} or "\0" in name:
+    if {"..", "."} & {*name.split("/")} or not base or name.startswith("/") or "\0" in name:
         raise UsageError("not the name of an output", where=f"--file {name!r}")
     target = target_of(output, base)
     if not target.is_dir():
@@ -140,8 +140,8 @@ def archive(
     """The archive of a job's outputs, waited for as long as it can still come.
 
     Whether "too early" can end is judged by the job's state: while it runs, for ever; once it has
-    ended, ten minutes for packing; while it is PENDING, a minute, since the scheduler says that of
-    unknown jobs as well. ``timeout`` in seconds stands for all of these.
+    ended, ten minutes for packing; while it is PENDING, half a minute, since the scheduler says
+    that of unknown jobs as well. ``timeout`` in seconds stands for all of these.
 
     Raises:
         JobLost: there is no such job.

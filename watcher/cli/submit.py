@@ -151,19 +151,20 @@ def send(remote: Remote, wanted: Submission, bars: Bars) -> Job:
 
 def ended(remote: Remote, uuid: str, waiting: Waiting, bars: Bars) -> Details:
     """A job followed to its end, with a bar; told once when it stays in the queue."""
-    return follow(remote, uuid, waiting, _Queue(bars))
+    return follow(remote, uuid, waiting, Queue(bars))
 
 
-class _Queue:
+class Queue:
     """Shows a job, and says once that it stays in the queue."""
 
-    def __init__(self, bars: Bars) -> None:
-        self._bars, self._told, self._looks = bars, False, 0.0
+    def __init__(self, bars: Bars, quiet: float = QUIET) -> None:
+        self._bars, self._told = bars, False
+        self._from = time.monotonic() + quiet
 
     def __call__(self, details: Details) -> None:
+        """One look at the job."""
         self._bars.job(details)
-        self._looks = self._looks or time.monotonic()
-        waits = details.job.state is State.PENDING and time.monotonic() - self._looks > QUIET
+        waits = details.job.state is State.PENDING and time.monotonic() >= self._from
         if waits and not self._told:
             self._told = True
             self._bars.note("still queued; so it stays when no worker serves its queue")
