@@ -438,3 +438,11 @@ def test_readers_in_other_threads_see_whole_batches(ledger):
         reader.join()
     assert torn == []
     assert ledger.work(file.id).file == file
+
+
+def test_the_params_of_a_sidecar_are_kept_and_changed(ledger):
+    work = accept(ledger, params={"width": 64, "n": ["\u00fc", True]})
+    assert ledger.work(work.file.id).file.params == {"width": 64, "n": ["\u00fc", True]}
+    after = moved(work.file, params={})
+    ledger.apply([SaveFile(work.file, after, (Note(2.0, "touched"),))])
+    assert ledger.work(work.file.id).file.params == {}

@@ -79,6 +79,8 @@ def explain(config: Path | None, as_json: bool, path: str) -> int:  # noqa: FBT0
         click.echo(f"{own}, arrival {record.arrival}: {record.state}")
         if record.parts:
             click.echo(f"  with {', '.join(printable(part.path) for part in record.parts)}")
+        if record.params:
+            click.echo(f"  sidecar: {json.dumps(dict(record.params))}")
         for row in rows:
             what = f"{row.job}: {row.state}" if row.job else row.state
             again = f" ({row.event})" if row.event not in (row.state, "") else ""

@@ -27,6 +27,7 @@ from watcher.core.ports import Files, Ledger
 from watcher.core.rules import NoRule, Seen
 from watcher.core.settings import PASS, Folder, JobSpec, Rule, Settings
 from watcher.core.templates import default_template, expand
+from watcher.daemon import sidecars
 from watcher.daemon.collect import Collected, Collector
 from watcher.errors import FileError, WatcherError
 
@@ -139,6 +140,7 @@ class Planning:
 
     def __init__(self, folder: Folder, files: Files) -> None:
         self._folder = folder
+        self._files = files
         self._collector = Collector(files, SystemClock())
         self._units: dict[tuple[str, str], Collected | None] = {}
         self._part_of: dict[str, str] = {}
@@ -182,6 +184,10 @@ class Planning:
         if rule.when is not None and (closed := windows.told(rule.when, time.time())):
             row["notes"].append(closed)
         file = known or _stand_in(folder, rule, path, found)
+        if found is not None and found.sidecar and known is None:
+            given, fault = sidecars.read(self._files, folder, rule, found.sidecar)
+            file = replace(file, params=given)
+            row["notes"] += [f"fails: {fault}"] if fault else [f"with {found.sidecar}"]
         if found is not None:
             self._assembled(row, path, found)
         row["jobs"] = [_job(folder, rule, spec, file) for spec in rule.jobs]
@@ -214,7 +220,8 @@ class Planning:
         main = self._part_of.get(row["file"], "")
         if main and not row["part_of"] and not row["rule"]:
             row["part_of"] = printable(main)
-            row["why"] = f"goes with {printable(main)}"
+            if row["why"].startswith("matches no rule"):
+                row["why"] = f"goes with {printable(main)}"
         return row
 
 

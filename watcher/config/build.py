@@ -7,6 +7,7 @@ file's own words again.
 from __future__ import annotations
 
 from collections import Counter
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -26,7 +27,9 @@ from watcher.config.model import (
 )
 from watcher.config.positions import Path as Steps
 from watcher.config.trees import failed_of
+from watcher.core.allowed import allowed
 from watcher.core.settings import (
+    Allowed,
     Folder,
     Http,
     JobSpec,
@@ -185,7 +188,17 @@ def _rule(check: Checking, keys: RuleKeys) -> Rule:
         bundle=bundle_of(keys),
         root_file=keys.root_file or "",
         done_file=keys.done_file or "",
+        allow=_allowed(keys),
     )
+
+
+def _allowed(keys: RuleKeys) -> dict[str, Allowed]:
+    """What sidecars may set; faults are told by the checks."""
+    made = {}
+    for key, value in (keys.allow or {}).items():
+        with suppress(ValueError):
+            made[key] = allowed(value)
+    return made
 
 
 def _when(keys: WhenKeys | None) -> When | None:

@@ -16,6 +16,7 @@ from watcher.config.jobs import check_jobs
 from watcher.config.model import BundleKeys, MatchKeys, RuleKeys
 from watcher.config.positions import Path as Steps
 from watcher.core import companions, frames, globs, magic, params, templates
+from watcher.core.allowed import allowed
 from watcher.core.rules import expression
 
 
@@ -26,6 +27,7 @@ def check_rules(check: Checking) -> None:
         _templates(check, path, rule)
         _window(check, path, rule)
         _bundle(check, path, rule)
+        _allow(check, path, rule)
         check_jobs(check, path, rule)
     for number, folder in enumerate(check.keys.folders):
         for index, pattern in enumerate(folder.ignore):
@@ -60,6 +62,16 @@ def _bundle(check: Checking, path: Steps, rule: RuleKeys) -> None:
         check.say((*path, "done_file"), f"done_file {fault}")
     if bundle is not None:
         _bundle_keys(check, (*path, "bundle"), bundle, sequence=_counts(rule))
+
+
+def _allow(check: Checking, path: Steps, rule: RuleKeys) -> None:
+    for key, value in (rule.allow or {}).items():
+        try:
+            allowed(value)
+        except ValueError as error:
+            check.say((*path, "allow", key), f"allow: {key} {error}")
+    if rule.allow == {}:
+        check.say((*path, "allow"), "allow: an empty mapping allows nothing; leave it out")
 
 
 def _bundle_keys(check: Checking, at: Steps, bundle: BundleKeys, *, sequence: bool) -> None:

@@ -290,6 +290,11 @@ class RuleKeys(JobKeys):
     done_file: Text | None = told(
         None, "the marker that says that a file is complete", '"{name}.done"'
     )
+    allow: dict[str, Any] | None = told(
+        None,
+        "what a sidecar <file>.watch.yaml may set: choices, a range, or any",
+        "{extension: [glb, gltf], width: 64..4096}",
+    )
     when: When | None = told(
         None, "when jobs may be sent: days, hours, zone", '"Mon-Fri 19:00-07:00 Europe/Berlin"'
     )
@@ -399,5 +404,5 @@ class FileKeys(_Keys):
 
 # known words of later versions, refused by name so that nobody waits for their effect
 LATER = frozenset(
-    "allow then status_file".split()  # noqa: SIM905  (reads better)
+    "then status_file".split()  # noqa: SIM905  (reads better)
 )

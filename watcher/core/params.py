@@ -59,12 +59,17 @@ def _of_source(rule: Rule, spec: JobSpec, file: FileRecord) -> dict[str, str]:
 
 
 def effective(rule: Rule, spec: JobSpec, file: FileRecord) -> dict[str, Any]:
-    """A job's parameters with every template filled in."""
+    """A job's parameters with every template filled in, and the sidecar's over them."""
     values = _of_source(rule, spec, file)
     numbers = _found(rule, file)
     filled = _filled(dict(spec.params), values, numbers, file.accepted_at)
     assert isinstance(filled, dict)  # noqa: S101  (what goes in a mapping comes out as one)
-    return filled
+    return filled | {key: one for key, one in file.params.items() if _meant(rule, spec, key)}
+
+
+def _meant(rule: Rule, spec: JobSpec, key: str) -> bool:
+    """Whether a sidecar's parameter is for a job: for those that have it, else for all."""
+    return key in spec.params or not any(key in other.params for other in rule.jobs)
 
 
 def _filled(value: Any, values: Mapping[str, str], numbers: Mapping[str, str], at: float) -> Any:

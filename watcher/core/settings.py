@@ -125,6 +125,18 @@ class Bundle:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Allowed:
+    """What a sidecar may set one parameter to: one of the choices, a number within bounds (both
+    included), or anything plain."""
+
+    choices: tuple[Any, ...] = ()
+    low: float = 0.0
+    high: float = 0.0
+    whole: bool = False
+    anything: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Rule:
     """What to do with the files that match. ``deliver`` is empty for the default template."""
 
@@ -145,7 +157,7 @@ class Rule:
     bundle: Bundle | None = None
     root_file: str = ""
     done_file: str = ""
-    allow: dict[str, Any] = field(default_factory=dict)
+    allow: dict[str, Allowed] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

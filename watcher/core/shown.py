@@ -27,6 +27,7 @@ def described(settings: Settings, work: Work) -> dict[str, Any]:
         "size": file.print.size,
         "hash": file.digest,
         "parts": [part.path for part in file.parts],
+        "sidecar": dict(file.params),
         "reason": file.reason,
         "warnings": list(file.warnings),
         "accepted": stamp(file.accepted_at),

@@ -214,7 +214,10 @@ class Arrivals:
     def _touched(self, work: Work, asset: Asset) -> None:
         step = Step(work)
         parts = asset.parts or work.file.parts
-        step.save_file(self._books.clock.now(), "touched", print=asset.print, parts=parts)
+        now = self._books.clock.now()
+        step.save_file(
+            now, "touched", print=asset.print, parts=parts, params=asset.params or work.file.params
+        )
         if work.file.id in self._books.active.works:
             self._books.take(step)
         else:

@@ -19,6 +19,7 @@ from watcher.core.ports import Clock, Files
 from watcher.core.rules import refusal
 from watcher.core.settings import Folder, Rule
 from watcher.core.settle import Again, Candidate, Hint, Settled, judge, same
+from watcher.daemon import sidecars
 from watcher.daemon.candidates import Key
 from watcher.daemon.collect import Collected, Collector
 from watcher.daemon.sightings import Arrival, Fault, Sighting
@@ -343,6 +344,7 @@ class Assembly:
         named = [*sorted(found.parts.items()), *(("", path) for path in found.companions)]
         parts = tuple(Part(path, name, waiting.settled[path].fingerprint) for name, path in named)
         main = waiting.facts or waiting.settled[found.main]
+        params, fault = sidecars.read(self._files, waiting.folder, waiting.rule, found.sidecar)
         return Asset(
             waiting.folder.name,
             found.main,
@@ -353,6 +355,8 @@ class Assembly:
             found.cut,
             waiting.rule.name,
             whole=waiting.grows,
+            params=params,
+            fault=fault,
         )
 
 
