@@ -19,7 +19,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -34,17 +34,23 @@ class Server:
     """A running ``watcher serve``: its address, its words, its life."""
 
     def __init__(
-        self, state: Path, arguments: tuple[str, ...], prefix: tuple[str, ...] = ()
+        self,
+        state: Path | None,
+        arguments: tuple[str, ...],
+        *,
+        prefix: tuple[str, ...] = (),
+        words: Sequence[str] = (),
+        environ: Mapping[str, str] = os.environ,
     ) -> None:
         self.state = state
         self.lines: list[str] = []
-        words = ["serve", "--port", "0", "--state", str(state), *arguments]
+        words = words or ["serve", "--port", "0", "--state", str(state), *arguments]
         self.process = subprocess.Popen(
             [*prefix, sys.executable, "-m", "watcher", *words],
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
-            env={k: v for k, v in os.environ.items() if not k.startswith("PIXYZ_")},
+            env=_plain(environ) if environ is os.environ else dict(environ),
         )
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
@@ -107,6 +113,10 @@ class Server:
         return code
 
 
+def _plain(environ: Mapping[str, str]) -> dict[str, str]:
+    return {k: v for k, v in environ.items() if not k.startswith(("PIXYZ_", "WATCHER_"))}
+
+
 def until(look: Callable[[], Any], *, what: str) -> Any:
     """Look until there is something; fail after a minute."""
     deadline = time.monotonic() + WITHIN
@@ -128,13 +138,16 @@ def start_server(folder: Path, *arguments: str, prefix: tuple[str, ...] = ()) ->
     words = tuple(word for word in arguments if word != "--open")
     if "--open" not in arguments and "--token" not in words and "--token-file" not in words:
         words = ("--token", TOKEN, *words)
-    server = Server(folder / "state", words, prefix)
+    server = Server(folder / "state", words, prefix=prefix)
     try:
         yield server
     finally:
         server.session.close()
-        server.process.kill() if server.process.poll() is None else None
-        server.process.wait(WITHIN)
-        if server.process.stdout:
-            server._reader.join(WITHIN)
-            server.process.stdout.close()
+        try:
+            server.end()
+        finally:
+            if server.process.poll() is None:
+                server.process.kill()
+            server.process.wait(WITHIN)
+            if server.process.stdout:
+                server.process.stdout.close()

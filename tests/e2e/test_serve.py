@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import socket
 import subprocess
@@ -88,6 +89,8 @@ def test_a_port_that_is_taken_is_told(tmp_path):
         (["--keep", "soon"], "--keep"),
         (["--processes", "/nowhere/at/all"], "/nowhere/at/all"),
         (["--port", "x"], "port"),
+        (["--token", ""], "empty"),
+        (["--token", "two words"], "header"),
     ],
 )
 def test_bad_usage_is_one_line(tmp_path, words, said):
@@ -110,6 +113,35 @@ def test_the_token_comes_from_a_file(tmp_path):
         assert server.ask("GET", "/jobs").status_code == 401
         server.session.headers["x-api-key"] = "from-file"
         assert server.ask("GET", "/jobs").status_code == 200
+
+
+def test_the_environment_names_token_and_state(tmp_path):
+    """And the token before the command wins over the environment's."""
+    (tmp_path / "token").write_text("from-env\n")
+    (tmp_path / "binary").write_bytes(b"\xff\xfe")
+    plain = {k: v for k, v in os.environ.items() if not k.startswith(("PIXYZ_", "WATCHER_"))}
+    named = plain | {"PIXYZ_SCHEDULER_TOKEN_FILE": str(tmp_path / "binary")}
+    found = watcher("serve", "--port", "0", env=named)
+    assert found.returncode == 2
+    assert "binary" in found.stderr
+    cases = [
+        ({"WATCHER_STATE": str(tmp_path / "a"), "PIXYZ_SCHEDULER_TOKEN": "x"}, ["-t", "other"]),
+        ({"XDG_STATE_HOME": str(tmp_path), "PIXYZ_SCHEDULER_TOKEN": "x"}, []),
+        (
+            {"HOME": str(tmp_path), "PIXYZ_SCHEDULER_TOKEN_FILE": str(tmp_path / "token")},
+            [],
+        ),
+    ]
+    states = ["a", "watcher", ".local/state/watcher"]
+    for (more, before), state, token in zip(cases, states, ("other", "x", "from-env"), strict=True):
+        environ = {k: v for k, v in plain.items() if k != "XDG_STATE_HOME"} | more
+        server = Server(None, (), words=[*before, "serve", "--port", "0"], environ=environ)
+        with server.session:
+            server.session.headers["x-api-key"] = token
+            assert server.ask("GET", "/jobs").status_code == 200
+            assert server.end() == 0
+            server.process.stdout.close()
+        assert (tmp_path / state / "jobs").is_dir()
 
 
 def test_no_scripts_means_named_processes_only(tmp_path):

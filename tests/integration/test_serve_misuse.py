@@ -192,6 +192,17 @@ def test_a_form_that_cannot_be_a_job_says_why(server, fields, said):
     assert count(server) == before
 
 
+def test_a_boundary_has_an_end_and_a_name_need_not_be_utf_8(server):
+    headers = {"Content-Type": f"multipart/form-data; boundary={'b' * 1000}"}
+    assert server.ask("POST", "/jobs", data=b"x", headers=headers).status_code == 400
+    script = b"import os\ndef main(pc, params):\n    return os.path.basename(pc.get_input_file())\n"
+    part = b'--b\r\nContent-Disposition: form-data; name="%s"; filename="%s"\r\n\r\n%s\r\n'
+    body = part % (b"script", b"s.py", script) + part % (b"file", b"t\xefle.stp", b"x")
+    headers = {"Content-Type": "multipart/form-data; boundary=b"}
+    reply = server.ask("POST", "/jobs", data=body + b"--b--\r\n", headers=headers)
+    assert server.wait(reply.json()["uuid"])["result"] == "tïle.stp"
+
+
 def test_a_form_without_files_has_an_end(server):
     headers = {"Content-Type": "application/x-www-form-urlencoded"}
     reply = server.ask("POST", "/jobs", data="a=" + "x" * 5_000_000, headers=headers)

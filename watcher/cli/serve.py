@@ -90,7 +90,7 @@ def _wanted(options: Mapping[str, Any], token: str) -> Wanted:
         host=options["host"],
         port=options["port"],
         state=options["state"] or _state(os.environ),
-        token=_token(options["token"] or token, options["token_file"], os.environ),
+        token=_sendable(_token(options["token"], token, options["token_file"], environ=os.environ)),
         scripts=not options["no_scripts"],
         processes=_folder(options["processes"]),
         workers=_workers(options["workers"]),
@@ -118,14 +118,22 @@ def _state(environ: Mapping[str, str]) -> Path:
     return (Path(home) if home else Path.home() / ".local" / "state") / "watcher"
 
 
-def _token(given: str, file: Path | None, environ: Mapping[str, str]) -> str:
-    if given:
-        return given
+def _token(here: str | None, before: str, file: Path | None, *, environ: Mapping[str, str]) -> str:
+    """The token that was given behind the command, before it, in a file, or in the environment."""
+    if here is not None:
+        if not here:
+            raise UsageError("the token is empty", where="--token", fix="leave it out, or give one")
+        return here
+    if before:
+        return before
     if file is None and environ.get("PIXYZ_SCHEDULER_TOKEN"):
         return environ["PIXYZ_SCHEDULER_TOKEN"]
-    file = file or Path(environ.get("PIXYZ_SCHEDULER_TOKEN_FILE", ""))
-    if file == Path():
-        return ""
+    if file is None and environ.get("PIXYZ_SCHEDULER_TOKEN_FILE"):
+        file = Path(environ["PIXYZ_SCHEDULER_TOKEN_FILE"])
+    return _read(file) if file else ""
+
+
+def _read(file: Path) -> str:
     try:
         text = file.read_text().strip()
     except (OSError, UnicodeDecodeError) as error:
@@ -134,6 +142,12 @@ def _token(given: str, file: Path | None, environ: Mapping[str, str]) -> str:
     if not text:
         raise UsageError("the token file is empty", where=str(file))
     return text
+
+
+def _sendable(token: str) -> str:
+    if not all("!" <= letter <= "~" for letter in token):
+        raise UsageError("the token holds characters that no header can carry", where="--token")
+    return token
 
 
 def _folder(path: Path | None) -> Path | None:

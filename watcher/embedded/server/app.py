@@ -30,6 +30,7 @@ from structlog.typing import FilteringBoundLogger
 from watcher.embedded import documents
 from watcher.embedded.scheduler import EmbeddedScheduler
 from watcher.embedded.server import openapi
+from watcher.embedded.server.disk import trouble
 from watcher.embedded.server.frame import LINGER, Frame
 from watcher.embedded.server.guard import Guard
 from watcher.embedded.server.metrics import JobCounts
@@ -39,11 +40,10 @@ from watcher.embedded.server.replies import as_json, failed, plain, told
 from watcher.embedded.server.submit import ScriptsRefused, submit
 from watcher.embedded.server.upload import PACE, Gone, TooSlow, read_form
 from watcher.embedded.store import ENDED, FAILURE
-from watcher.errors import NoSpace, Unreachable, WatcherError
+from watcher.errors import WatcherError
 
 Reply = Callable[[Request], Awaitable[Response]]
 _UUID = re.compile(openapi.UUID)
-_FULL = (28, 122)  # ENOSPC, EDQUOT
 _STYLE = base64.b64encode(hashlib.sha256(openapi.STYLE.encode()).digest()).decode()
 _PAGE_HEADERS = {
     "content-security-policy": f"default-src 'none'; style-src 'sha256-{_STYLE}'",
@@ -176,10 +176,7 @@ class Api:
         try:
             return self._scheduler.draft()
         except OSError as error:
-            if error.errno in _FULL:
-                raise NoSpace("the disk of the server is full: nothing was kept") from error
-            reason = error.strerror or str(error)
-            raise Unreachable(f"the upload cannot be stored ({reason})") from error
+            raise trouble(error, "the upload was not kept") from error
 
     def _take(self, form: Form, key: str | None) -> documents.Document:
         reply = submit(self._scheduler, form, key=key, scripts=self._serving.scripts)

@@ -19,19 +19,17 @@ from urllib.parse import quote
 from starlette.responses import FileResponse
 
 from watcher.embedded.scheduler import EmbeddedScheduler
+from watcher.embedded.server.disk import trouble
 from watcher.embedded.store import ENDED, REVOKED
 from watcher.errors import (
     FileGone,
     JobLost,
-    NoSpace,
     OutsideRoot,
     Refused,
     TooEarly,
-    Unreachable,
 )
 
 ARCHIVE = "archive.zip"
-_FULL = (28, 122)  # ENOSPC, EDQUOT
 _CHUNK = 1 << 20
 PROMPT = 1.0  # seconds that a request waits for a packing: most are done by then
 
@@ -130,17 +128,14 @@ class Archives:
             raise TooEarly(text)
         with self._lock:
             self._packings.pop(job_id, None)
-        _tell(packing.done, job_id)
+        _tell(packing.done)
 
 
-def _tell(done: Future[None], job_id: str) -> None:
+def _tell(done: Future[None]) -> None:
     try:
         done.result()
     except OSError as error:
-        if error.errno in _FULL:
-            raise NoSpace("the disk of the server is full: the archive was not packed") from error
-        reason = error.strerror or str(error)
-        raise Unreachable(f"the archive could not be packed ({reason})", where=job_id) from error
+        raise trouble(error, "the archive was not packed") from error
 
 
 def pack(outputs: Path, path: Path, stop: threading.Event) -> None:

@@ -1,8 +1,8 @@
 """A form that arrives in pieces: fields into memory, files straight to disk.
 
-Imports python-multipart and ``watcher.errors``; called from worker threads. Invariants: memory does
-not grow with a file; a form that is cut short is no form; a file's name is the last component of
-what was sent, and is proved to be a name.
+Imports python-multipart, ``watcher.errors`` and the package's ``disk``; called from worker threads.
+Invariants: memory does not grow with a file; a form that is cut short is no form; a file's name is
+the last component of what was sent, and is proved to be a name.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ from urllib.parse import parse_qsl
 from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser, parse_options_header
 
-from watcher.errors import NoSpace, Refused
+from watcher.embedded.server.disk import trouble
+from watcher.errors import Refused
 
 FIELD_MOST = 1 << 20  # bytes of one field, as on the real server
 PARTS_MOST = 1000
-_FULL = (28, 122)  # ENOSPC, EDQUOT
 FILES = ("script", "file")
 
 
@@ -90,15 +90,14 @@ class Parts:
             BadForm: this is no multipart body.
             Refused: a field is too long, or a file has no usable name.
             NoSpace: the disk is full.
+            Unreachable: it cannot be written for another reason.
         """
         try:
             self._parser.write(block)
         except FormParserError as error:
             raise BadForm("Invalid multipart data.") from error
         except OSError as error:
-            if error.errno in _FULL:
-                raise NoSpace("the disk of the server is full: nothing was kept") from error
-            raise
+            raise trouble(error, "the upload was not kept") from error
 
     def finish(self) -> Form:
         """The whole form; ``BadForm`` when its end has not come."""
