@@ -200,6 +200,68 @@ def test_children_that_a_script_leaves_behind_end_with_it(rig):
     assert gone(job.result)
 
 
+def test_what_leaves_the_session_ends_with_the_script_too(rig):
+    job = rig.run(
+        """
+        import subprocess
+        started = subprocess.Popen(["sleep", "100"], start_new_session=True)
+        pid = os.fork()
+        if not pid:
+            os.setsid()
+            inner = os.fork()
+            if inner: open(pc.get_output_dir("pid.txt"), "w").write(str(inner))
+            else: time.sleep(100)
+            os._exit(0)
+        os.waitpid(pid, 0)
+        return started.pid
+        """
+    )
+    inner = int((rig.options.state / "jobs" / job.id / "outputs" / "pid.txt").read_text())
+    assert gone(job.result)
+    assert gone(inner)
+
+
+def test_a_script_that_prints_without_end_fills_no_disk(rig):
+    job_id = rig.submit(
+        """
+        while not os.path.exists(params): os.write(1, b"x" * 1_000_000)
+        """,
+        params=str(rig.folder / "enough"),
+    )
+    rig.until(job_id, lambda job: job.status == "RUNNING")
+    log = rig.options.state / "jobs" / job_id / "log.1"
+    sizes = [0]
+    pause = threading.Event()
+    for _ in range(2000):
+        sizes.append(log.stat().st_size if log.exists() else 0)
+        if sizes[-1] < sizes[-2]:  # it was emptied
+            break
+        pause.wait(0.01)
+    (rig.folder / "enough").touch()
+    assert rig.ended(job_id).status == "SUCCESS"
+    assert sizes[-1] < sizes[-2]
+
+
+def test_a_script_does_not_see_the_token(tmp_path, monkeypatch):
+    monkeypatch.setenv("PIXYZ_SCHEDULER_TOKEN", "secret")
+    rig = Rig(tmp_path)
+    try:
+        assert rig.run("return os.environ.get('PIXYZ_SCHEDULER_TOKEN', 'none')").result == "none"
+    finally:
+        rig.scheduler.close()
+
+
+def test_a_script_that_needs_the_sdk_is_told_where_it_can_run(rig):
+    job = rig.run("import pxz")
+    assert job.error.startswith("ModuleNotFoundError: No module named 'pxz'; the script needs")
+    assert rig.run("import nothing_like_it").error.endswith("No module named 'nothing_like_it'")
+
+
+def test_a_script_may_close_every_file(rig):
+    job = rig.run("os.closerange(0, 1000)\nreturn 1")
+    assert (job.status, job.error) == ("FAILURE", "the job's process ended early (exit code 0)")
+
+
 def test_a_job_past_its_memory_limit_is_killed(tmp_path):
     rig = Rig(tmp_path, memory=400 << 20)
     job = rig.run("x = [b'x' * (50 << 20) for _ in range(12)]\ntime.sleep(60)")

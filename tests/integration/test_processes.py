@@ -243,6 +243,43 @@ def test_thumbnails_show_the_model_on_its_background(run, name, samples_per_pixe
         assert pixels[0, 0].min() > 150
 
 
+def drawn(path):
+    return np.asarray(Image.open(path))[..., 3] > 100
+
+
+@pytest.mark.parametrize("samples_per_pixel", [0, 2])
+def test_thumbnails_hold_what_is_tiny_or_far_away(run, tmp_path, samples_per_pixel):
+    params = {"width": 40, "height": 40, "samples": samples_per_pixel, "background": "transparent"}
+    for size, offset in ((1e-6, 0), (1e6, 0), (1, 1e5)):
+        box = trimesh.creation.box((size, size, 2 * size))
+        box.apply_translation((offset, 2 * offset, -offset))
+        box.export(tmp_path / "a.ply")
+        shown = drawn(run(generate_thumbnails, tmp_path / "a.ply", params).folder / "iso.png")
+        rows, columns = np.nonzero(shown)
+        assert 2 <= rows.min() <= 6
+        assert 33 <= rows.max() <= 37
+        assert abs(columns.mean() - 19.5) < 2
+
+
+@pytest.mark.parametrize("samples_per_pixel", [0, 8])
+def test_holes_of_a_texture_are_seen_through(run, tmp_path, samples_per_pixel):
+    pixels = np.full((8, 8, 4), (40, 160, 60, 255), np.uint8)
+    pixels[2:6, 2:6, 3] = 0
+    corners = [(-1, 0, -1), (1, 0, -1), (1, 0, 1), (-1, 0, 1)]
+    mesh = trimesh.Trimesh(corners, [(0, 1, 2), (0, 2, 3)], process=False)
+    material = trimesh.visual.material.PBRMaterial(
+        baseColorTexture=Image.fromarray(pixels), alphaMode="MASK", metallicFactor=0.0
+    )
+    uv = [(0, 0), (1, 0), (1, 1), (0, 1)]
+    mesh.visual = trimesh.visual.TextureVisuals(uv=uv, material=material)
+    mesh.export(tmp_path / "a.glb")
+    params = {"width": 40, "height": 40, "samples": samples_per_pixel, "background": "transparent"}
+    shown = drawn(run(generate_thumbnails, tmp_path / "a.glb", params).folder / "z.png")
+    assert not shown[20, 20]
+    assert shown[8, 20]
+    assert shown[20, 8]
+
+
 def test_a_transparent_background_is_transparent(run):
     params = {"width": 32, "height": 32, "samples": 0, "background": "transparent"}
     pc = run(generate_thumbnails, MODELS / "binary_cube.stl", params)

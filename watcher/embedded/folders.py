@@ -27,6 +27,7 @@ from watcher.errors import FileGone, JobLost, OutsideRoot, Refused
 
 _NAME_BYTES = 255
 _KEPT_SUFFIX = 32
+_LOG = 64 << 20
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -102,6 +103,13 @@ class Folders:
             return None
         left: dict[str, Any] = json.loads(text)
         return left
+
+    def trim_log(self, job_id: str, attempt: int) -> None:
+        """Empty the log of an attempt that prints without end; only its end is ever shown."""
+        path = self.job(job_id) / f"log.{attempt}"
+        with contextlib.suppress(OSError):
+            if path.stat().st_size > _LOG:
+                os.truncate(path, 0)
 
     def tail(self, job_id: str, attempt: int, *, size: int = 4000) -> str:
         """The end of what an attempt printed."""

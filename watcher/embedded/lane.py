@@ -204,6 +204,7 @@ class _Attempt:
             if self._must_stop(worker, deadline):
                 worker.drop()
                 return True
+            self._bench.folders.trim_log(job.id, job.runs)
             self._show()
 
     def _take(self, frame: dict[str, Any], worker: Worker) -> bool:

@@ -2,7 +2,8 @@
 
 Runs in a process of its own, started by ``pool``; imports the standard library and ``worker``.
 Invariant: it is the parent of every worker, so it alone reaps and kills them and no process id is
-ever mistaken; when the scheduler's end of its socket is gone, it kills all of them and ends.
+ever mistaken; what a worker leaves behind, in whatever session, becomes its child and dies; when
+the scheduler's end of its socket is gone, it kills all of them and ends.
 """
 
 from __future__ import annotations
@@ -16,13 +17,17 @@ import pkgutil
 import select
 import signal
 import socket
+import time
 from collections.abc import Iterator
+from pathlib import Path
 
 from watcher.embedded import worker
 from watcher.embedded.formats import PRELOAD
 
 _PRELOAD = (*PRELOAD, "sqlite3", "logging")
 _PR_SET_PDEATHSIG = 1  # linux/prctl.h
+_PR_SET_CHILD_SUBREAPER = 36
+_GONE_WITHIN = 2.0
 
 
 def main(descriptor: int, package: str) -> None:
@@ -64,6 +69,7 @@ class Nursery:
         for end in (self._woken, self._waker):
             os.set_blocking(end, False)
         signal.set_wakeup_fd(self._waker)
+        _adopt_orphans()
 
     def serve(self) -> None:
         """Until the scheduler is gone."""
@@ -77,6 +83,10 @@ class Nursery:
                 break
         for pid in self._children:
             _kill(pid)
+        deadline = time.monotonic() + _GONE_WITHIN
+        while _offspring() and time.monotonic() < deadline:
+            self._reap()
+            select.select([self._woken], [], [], _GONE_WITHIN / 100)
 
     def _order(self) -> bool:
         try:
@@ -112,15 +122,18 @@ class Nursery:
         for line in (self._control, *self._children.values()):
             line.close()
         os.setsid()
+        _adopt_orphans()
         _die_with_parent(parent)
 
     def _reap(self) -> None:
-        while self._children:
-            pid, status = os.waitpid(-1, os.WNOHANG)
-            if not pid:
-                return
-            line = self._children.pop(pid)
-            _kill(pid)  # what it started and left behind
+        while ended := _ended():
+            pid, status = ended
+            line = self._children.pop(pid, None)
+            _kill_group(pid)  # what it started and left behind
+            for orphan in _offspring() - self._children.keys():
+                _kill(orphan)
+            if line is None:
+                continue
             # a full or closed line tells the end by its end
             with contextlib.suppress(OSError):
                 frame = {"ended": os.waitstatus_to_exitcode(status)}
@@ -128,11 +141,38 @@ class Nursery:
             line.close()
 
 
+def _ended() -> tuple[int, int] | None:
+    """A child that ended and its status, or None."""
+    try:
+        pid, status = os.waitpid(-1, os.WNOHANG)
+    except ChildProcessError:
+        return None
+    return (pid, status) if pid else None
+
+
+def _offspring() -> set[int]:
+    """The children of this process; empty where the kernel does not list them."""
+    with contextlib.suppress(OSError):
+        return {int(pid) for pid in Path("/proc/thread-self/children").read_text().split()}
+    return set()
+
+
+def _kill_group(pid: int) -> None:
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.killpg(pid, signal.SIGKILL)
+
+
 def _kill(pid: int) -> None:
-    """Kill a worker and its process group (which it may not have made yet)."""
-    for kill in (os.killpg, os.kill):
-        with contextlib.suppress(ProcessLookupError, PermissionError):
-            kill(pid, signal.SIGKILL)
+    """Kill a child and its process group (which it may not have made yet)."""
+    _kill_group(pid)
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.kill(pid, signal.SIGKILL)
+
+
+def _adopt_orphans() -> None:
+    """Descendants that lose their parent become children of this process, not of the system's."""
+    with contextlib.suppress(OSError, AttributeError):
+        ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1)
 
 
 def _die_with_parent(parent: int) -> None:

@@ -24,6 +24,8 @@ from watcher.errors import Unreachable
 _FRAME = 1 << 18
 _BORN_WITHIN = 60.0  # seconds; the first worker waits for the nursery's imports
 _DEAD_WITHIN = 5.0
+# what opens doors is not for scripts: they print, and what they print is shown
+_SECRET = ("PIXYZ_SCHEDULER_TOKEN", "PIXYZ_SCHEDULER_TOKEN_FILE", "CREDENTIALS_DIRECTORY")
 _START = """
 import sys
 sys.path[:] = {path!r}
@@ -32,6 +34,11 @@ main({fd}, {package!r})
 """
 # as many workers as cores run at once, so one thread each; a fork with helper threads is unsafe
 _ONE_THREAD = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS")
+
+
+def _environment() -> dict[str, str]:
+    kept = {name: value for name, value in os.environ.items() if name not in _SECRET}
+    return {**dict.fromkeys(_ONE_THREAD, "1"), **kept}
 
 
 class Worker:
@@ -175,7 +182,7 @@ class Pool:
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
-                env={**dict.fromkeys(_ONE_THREAD, "1"), **os.environ},
+                env=_environment(),
                 start_new_session=True,  # Ctrl-C in a terminal is for the daemon only
             )
         self._control = mine

@@ -28,6 +28,7 @@ from watcher.embedded.script import JobFailure, ProcessContext
 from watcher.errors import WatcherError
 
 _SPARE = 8 << 30  # address space is not memory: libraries reserve far more than they touch
+_SDK = {"pxz", "pixyz", "pixyz_worker"}
 _DEPTH = 200  # of a result
 
 
@@ -71,7 +72,7 @@ def _attempt(line: socket.socket, folder: Path, order: dict[str, Any]) -> dict[s
 @contextlib.contextmanager
 def _own_output(log: Path) -> Iterator[None]:
     """Everything printed, also by native code and by a crash, goes to the job's log."""
-    descriptor = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    descriptor = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND, 0o600)
     os.dup2(descriptor, 1)
     os.dup2(descriptor, 2)
     os.close(descriptor)
@@ -95,9 +96,21 @@ def _guarded(step: Callable[[], Any]) -> Any:
     except SystemExit as error:
         # the code is part of the reason; a script that exits has not succeeded
         return {"error": f"the script called exit({error.code!r})", "detail": ""}
+    except ModuleNotFoundError as error:
+        return {"error": _missing(error), "detail": traceback.format_exc()}
     except BaseException as error:  # noqa: BLE001  (a script may raise anything)
         text = "".join(traceback.format_exception_only(error)).strip()
         return {"error": text.splitlines()[-1][:500], "detail": traceback.format_exc()}
+
+
+def _missing(error: ModuleNotFoundError) -> str:
+    text = f"ModuleNotFoundError: {error}"
+    if (error.name or "").partition(".")[0] in _SDK:
+        text += (
+            "; the script needs the Pixyz SDK, which the embedded scheduler does not have: run it "
+            "on a Pixyz Scheduler (set scheduler.url to one)"
+        )
+    return text
 
 
 def _find_main(spec: dict[str, Any], folder: Path) -> Callable[..., Any]:
@@ -128,8 +141,9 @@ def _offer_real_names() -> None:
     """Scripts for the real scheduler import their types and decorator from ``pixyz_worker``."""
     package, script = types.ModuleType("pixyz_worker"), types.ModuleType("pixyz_worker.script")
 
-    def pixyz_schedule(**_options: Any) -> Callable[[Any], Any]:
-        return lambda function: function
+    def pixyz_schedule(*plain: Any, **_options: Any) -> Any:
+        # its options were read from the source at submission; bare, it is given the function
+        return plain[0] if plain else lambda function: function
 
     names = {"pixyz_schedule": pixyz_schedule, "ProgramContext": ProcessContext}
     script.__dict__.update(names)

@@ -90,7 +90,7 @@ def ply(sample: Sample) -> None:
     header, mark, _ = sample.head.partition(b"end_header")
     if not mark:
         raise cut_short(sample.name, "the PLY header has no 'end_header'")
-    room = sample.size - len(header) - len(mark) - 1
+    room = sample.size - len(header) - len(mark)  # the last row may lack its line end
     binary = b"ascii" not in header.splitlines()[1]
     for name, count, smallest in ply_elements(header, binary=binary, where=sample.name):
         held = room // smallest
@@ -108,7 +108,7 @@ def ply_elements(header: bytes, *, binary: bool, where: str) -> list[tuple[str, 
     for line in header.decode("latin-1").splitlines():
         words = line.split()
         if words[:1] == ["element"]:
-            elements.append((words[1], _number(words[-1], where), 0 if binary else 1))
+            elements.append((words[1], _number(words[-1], where), 0))
         elif words[:1] == ["property"] and elements:
             name, count, size = elements[-1]
             elements[-1] = (name, count, size + _ply_property(words, binary=binary, where=where))
@@ -127,7 +127,7 @@ def _ply_property(words: list[str], *, binary: bool, where: str) -> int:
         raise JobFailure(f"unknown PLY property '{' '.join(words)[:60]}'", where=where, fix=AGAIN)
     is_face_list = words[1] == "list" and words[-1] in {"vertex_indices", "vertex_index"}
     if not binary:
-        return 7 if is_face_list else 1 if words[1] == "list" else 2
+        return 2  # a digit and what ends it
     if words[1] == "list":
         return sizes[0] + (3 * sizes[-1] if is_face_list else 0)
     return sizes[0]

@@ -30,6 +30,7 @@ class _Made:
     materials: dict[str, Any]
     where: str
     names: set[str] = field(default_factory=set)
+    shapes: set[str] = field(default_factory=set)
     geometries: dict[tuple[str, int, str], str] = field(default_factory=dict)
     nodes: int = 0
 
@@ -87,23 +88,29 @@ def _unique(name: str, taken: set[str]) -> str:
 
 
 def _geometry(geometry: Any, bound: Any, parent: str, made: _Made) -> None:
+    """Give a node its shapes: the first stands in the node itself, others in children of it."""
     looks = {node.symbol: made.materials.get(getattr(node.target, "id", "")) for node in bound}
     for number, primitive in enumerate(geometry.primitives):
         look = looks.get(getattr(primitive, "material", None))
         key = (geometry.id, number, getattr(look, "name", ""))
-        label = _unique(f"{parent}/{geometry.name or geometry.id}", made.names)
-        if key in made.geometries:
-            made.scene.graph.update(
-                frame_to=label, frame_from=parent, geometry=made.geometries[key]
-            )
-            continue
-        mesh = _mesh(primitive, look, made.where)
-        if mesh is not None:
-            wanted = _unique(str(geometry.name or geometry.id), made.names)
-            made.geometries[key] = wanted
-            made.scene.add_geometry(
-                mesh, node_name=label, geom_name=wanted, parent_node_name=parent
-            )
+        if key not in made.geometries:
+            mesh = _mesh(primitive, look, made.where)
+            if mesh is None:
+                continue
+            made.geometries[key] = _unique(str(geometry.name or geometry.id), made.shapes)
+            made.scene.geometry[made.geometries[key]] = mesh
+        _hang(made.geometries[key], parent, made)
+
+
+def _hang(shape: str, parent: str, made: _Made) -> None:
+    graph = made.scene.graph
+    if parent == graph.base_frame or graph[parent][1] is not None:
+        label = _unique(f"{parent}/{shape}", made.names)
+        graph.update(frame_to=label, frame_from=parent, geometry=shape)
+        return
+    above = graph.transforms.parents[parent]
+    matrix, _ = graph.get(parent, above)
+    graph.update(frame_to=parent, frame_from=above, matrix=matrix, geometry=shape)
 
 
 def _mesh(primitive: Any, look: Any, where: str) -> Any:

@@ -1,0 +1,337 @@
+"""Every input format, by small models whose truth is known; looked at without our own readers."""
+
+import struct
+from pathlib import Path
+
+import models
+import numpy as np
+import pytest
+from test_processes import MODELS, Pc
+
+from watcher.embedded.formats import checks, kinds
+from watcher.embedded.processes import convert_file, generate_metadata
+from watcher.embedded.script import JobFailure
+
+
+@pytest.fixture
+def put(tmp_path):
+    def put_file(name, content):
+        path = tmp_path / "in" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content if isinstance(content, bytes) else content.encode())
+        return path
+
+    return put_file
+
+
+@pytest.fixture
+def convert(tmp_path):
+    def run(path, extension="glb"):
+        pc = Pc(Path(path), tmp_path / f"out-{extension}")
+        pc.file = pc.folder / convert_file.main(pc, {"extension": extension})["output"]
+        return pc
+
+    return run
+
+
+TETRA = {
+    "a.3ds": models.three_ds(),
+    "a.3dxml": models.three_dxml(),
+    "a.fbx": models.FBX,
+    "a.glb": models.glb(),
+}
+
+
+@pytest.mark.parametrize("name", TETRA)
+def test_a_tetrahedron_of_any_format_is_four_triangles(put, convert, name):
+    assert models.look(convert(put(name, TETRA[name])).file)["triangles"] == 4
+
+
+OBJ = b"""# crlf, spaces, objects, negative indices\r
+mtllib a b.mtl\r
+o Box One\r
+v 0 0 0\r
+v 1 0 0 # a comment\r
+v 1 1 0\r
+v 0 1 0\r
+vt 0 0\r
+vt 1 0\r
+vt 1 1\r
+vt 0 1\r
+vn 0 0 1\r
+usemtl red mat\r
+f -4/-4/-1 -3/-3/-1 \\\r
+ -2/-2/-1 -1/-1/-1\r
+o Two\r
+v 2 0 0\r
+v 3 0 0\r
+v 3 1 0\r
+v 2 1 0\r
+usemtl plain\r
+f 5/1 6/2 7\r
+usemtl glass\r
+f 5//1 7//1 8//1\r
+l 1 2\r
+"""
+MTL = (
+    b"newmtl red mat\r\nKd 0 0 0\r\nTr 1\r\nmap_Kd -s 1 1 1 tex dir\\red.png\r\n"
+    b"newmtl plain\nKd 0.2\nNs 100\nnewmtl glass\nKd 1 x 0\nd 0.5\nPm 1\nmap_Kd red.png\n"
+    b"map_d mask.png\n"
+)
+
+
+def test_an_obj_keeps_objects_materials_and_relative_indices(put, convert):
+    path = put("a.obj", OBJ)
+    put("a b.mtl", MTL)
+    put("tex dir/red.png", models.png((255, 0, 0)))
+    put("red.png", b"\x89PNG no picture")
+    put("mask.png", models.png(128, mode="L"))
+    pc = convert(path)
+    assert pc.warnings == ["a texture cannot be decoded and was left out"]
+    seen = models.look(pc.file)
+    assert seen["triangles"] == 4
+    assert (seen["low"].tolist(), seen["high"].tolist()) == ([0, 0, 0], [3, 1, 0])
+    assert sorted(seen["names"]) == ["Box One", "Two glass", "Two plain"]
+    assert sorted(seen["materials"]) == ["glass", "plain", "red mat"]
+    assert seen["images"] == 1
+    tree, _ = models.document(pc.file)
+    by_name = {material["name"]: material for material in tree["materials"]}
+    assert by_name["glass"]["alphaMode"] == "BLEND"
+    assert "alphaMode" not in by_name["red mat"]
+    assert by_name["red mat"]["pbrMetallicRoughness"]["baseColorFactor"] == [1, 1, 1, 1]
+    for extension in ("obj", "dae"):
+        made = convert(path, extension)
+        again = convert(made.file)
+        assert again.warnings == []
+        seen = models.look(again.file)
+        assert seen["triangles"] == 4
+        assert sorted(seen["names"]) == ["Box One", "Two glass", "Two plain"]
+        assert sorted(seen["materials"]) == ["glass", "plain", "red_mat"]
+        assert seen["images"] == 1
+
+
+def test_an_obj_may_name_several_libraries_and_colour_its_vertices(put, convert):
+    put("c.mtl", "newmtl one\nKd 1 0 0\n")
+    put("d.mtl", "newmtl two\nKd 0 1 0\n")
+    text = "mtllib c.mtl d.mtl\nv 0 0 0\nv 1 0 0\nv 0 1 0\nusemtl one\nf 1 2 3\nusemtl two\nf 3 2 1"
+    pc = convert(put("a.obj", text))
+    assert sorted(models.look(pc.file)["materials"]) == ["one", "two"]
+    assert not pc.warnings
+    pc = convert(put("b.obj", "v 0 0 0 1 0 0\rv 1 0 0 0 1 0\rv 0 1 0 0 0 1\rf 1 2 3\r"))
+    assert models.look(pc.file)["coloured"]
+    pc = convert(put("c.obj", "g Teil\nv 0 0 0 1\nv 1 0 0 1\nv 0 1 0\nf 1 2 3\n".encode("utf-16")))
+    assert models.look(pc.file)["names"] == ["Teil"]
+    pc = convert(
+        put("d.obj", "o gr\xf6\xdfe\nv 0 0 0\nv 1 0 0\nv 0 1 0\nf 1 2 3\n".encode("latin-1"))
+    )
+    assert models.look(pc.file)["names"] == ["gr\xf6\xdfe"]
+    assert models.look(convert(put("e.obj", "v 0 0 0\nv 1 0 0 \nl 1 2\n")).file)["points"] == 2
+
+
+@pytest.mark.parametrize("kind", ["ascii", "binary_little_endian", "binary_big_endian"])
+@pytest.mark.parametrize("colours", [False, True])
+def test_a_ply_of_any_kind_and_any_mix_of_polygons(put, convert, kind, colours):
+    seen = models.look(convert(put("a.ply", models.ply(kind, colours, edges=True))).file)
+    assert (seen["triangles"], seen["coloured"]) == (3, colours)
+    assert seen["high"].tolist() == [1, 1, 1]
+    alike = models.ply(kind, colours, faces=((0, 1, 2), (0, 2, 3)))
+    assert models.look(convert(put("b.ply", alike)).file)["triangles"] == 2
+    cloud = models.ply(kind, colours, faces=())
+    seen = models.look(convert(put("c.ply", cloud)).file)
+    assert (seen["points"], seen["coloured"]) == (5, colours)
+
+
+PLY_LOOKS = """ply
+format ascii 1.0
+comment TextureFile t.png
+element vertex 3
+property float x
+property float y
+property float z
+property float s
+property float t
+element face 2
+property list uchar int vertex_index
+property uchar red
+property uchar green
+property uchar blue
+end_header
+0 0 0 0 0
+1 0 0 1 0
+0 1 0 0 1
+3 0 1 2 255 0 0
+3 2 1 0 0 255 0
+"""
+
+
+def test_a_ply_brings_its_texture_or_the_colours_of_its_faces(put, convert):
+    path = put("a.ply", PLY_LOOKS)
+    pc = convert(path)
+    assert pc.warnings == ["the texture 't.png' is missing beside the input"]
+    assert models.look(pc.file)["coloured"]
+    put("t.png", models.png((9, 9, 9)))
+    assert models.look(convert(path).file)["images"] == 1
+    one = PLY_LOOKS.replace("0 255 0\n", "255 0 0\n").replace("comment TextureFile t.png\n", "")
+    tree, _ = models.document(convert(put("b.ply", one)).file)
+    assert tree["materials"][0]["pbrMetallicRoughness"]["baseColorFactor"] == [1, 0, 0, 1]
+
+
+OFF = {
+    "COFF\n3 1 0\n0 0 0 1 0 0 1\n1 0 0 0 1 0 1\n0 1 0 0 0 1 1\n3 0 1 2\n": (1, 0, True),
+    "OFF\n4 2\n0 0 0\n1 0 0\n1 1 0\n0 1 0\n3 0 1 2 255 0 0\n3 0 2 3 0 255 0\n": (2, 0, True),
+    "OFF 4 1 0\n0 0 0\n1 0 0\n1 1 0\n0 1 0\n4 0 1 2 3\n": (2, 0, False),
+    "OFF\n3 0 0\n0 0 0\n1 0 0\n0 1 0\n": (0, 3, False),
+}
+
+
+@pytest.mark.parametrize("text", OFF)
+def test_an_off_with_colours_squares_or_points(put, convert, text):
+    path = put("a.off", text)
+    seen = models.look(convert(path).file)
+    assert (seen["triangles"], seen["points"], seen["coloured"]) == OFF[text]
+    if seen["triangles"]:
+        made = convert(path, "off").file.read_text()
+        assert made.startswith("COFF\n" if seen["coloured"] else "OFF\n")
+
+
+@pytest.mark.parametrize(
+    ("text", "points", "coloured"),
+    [
+        ("0 0 0\n1 0 0\n0 1 2", 3, False),
+        ("# x y z r g b\n0 0 0 255 0 0\n1 0 0 0 255 0\n", 2, True),
+        ("2\nhead line\n0,0,0\n1;0;0\n", 2, False),
+        ("0 0 0 0 0 1\n1 0 0 0 0 -1\n", 2, False),
+    ],
+)
+def test_points_as_text(put, convert, text, points, coloured):
+    path = put("a.xyz", text)
+    seen = models.look(convert(path).file)
+    assert (seen["points"], seen["coloured"]) == (points, coloured)
+    rows = convert(path, "xyz").file.read_text().splitlines()
+    assert {len(row.split()) for row in rows} == {6 if coloured else 3}
+
+
+def test_collada_keeps_nodes_materials_unit_and_up_axis(put, convert):
+    put("wood.png", models.png((120, 80, 20)))
+    path = put("a.dae", models.COLLADA)
+    pc = convert(path)
+    seen = models.look(pc.file)
+    assert not pc.warnings
+    assert (seen["triangles"], seen["materials"], seen["images"]) == (8, ["Holz"], 1)
+    assert seen["names"] == ["unit", "Eins", "Zwei", "Drei"]
+    # 1 x 2 x 3 cm at 10 0 0 and 10 50 0, z up, becomes metres and y up
+    assert np.allclose([seen["low"], seen["high"]], [[0.1, 0, -0.52], [0.11, 0.03, 0]])
+    assert generate_metadata.main(Pc(path, path.parent / "meta"), {})["unit"] == "centimeter"
+    again = models.look(convert(convert(path, "dae").file).file)
+    assert np.allclose([again["low"], again["high"]], [seen["low"], seen["high"]])
+    odd = models.COLLADA.replace("0.01", "0.5").replace("Z_UP", "X_UP")
+    seen = models.look(convert(put("b.dae", odd)).file)
+    assert np.allclose(seen["high"] - seen["low"], [26, 0.5, 1.5])
+
+
+def test_assimp_keeps_the_tree_of_nodes(put, convert):
+    assert models.look(convert(put("a.fbx", models.FBX)).file)["names"] == [
+        "scene",
+        "Eltern",
+        "Kind",
+    ]
+    seen = models.look(convert(put("a.x3d", models.X3D)).file)
+    assert (seen["triangles"], seen["high"].tolist()) == (12, [6, 2, 3])
+    assert not any("/" in name for name in seen["names"])
+    seen = models.look(convert(models.IFC).file)
+    assert np.allclose(seen["high"] - seen["low"], [5, 3, 0.2])
+    assert "IfcWall_Wand_7YvctVUKr0kugbFTf53O9L" in seen["names"]
+
+
+def test_cad_keeps_parts_names_colours_and_units(convert):
+    seen = models.look(convert(MODELS / "assembly_inch.step").file)
+    assert seen["names"] == ["Assembly", "Plate", "Pin", "Pin", "Pin"]
+    assert len(seen["materials"]) == 2
+    assert np.allclose(seen["high"], [0.1, 0.05, 0.06])
+    made = convert(MODELS / "assembly_inch.step", "obj")
+    assert (made.folder / "output.mtl").read_text().count("newmtl") == 2
+    assert made.file.read_text().count("\no ") == 4
+    seen = models.look(convert(MODELS / "assembly_inch.igs").file)
+    assert np.allclose(seen["high"], [0.1, 0.05, 0.06])
+
+
+def test_a_glb_with_crooked_bytes_is_written_straight(put, convert):
+    def shift(tree):
+        tree["buffers"][0]["byteLength"] += 2
+        for view in tree["bufferViews"]:
+            view["byteOffset"] += 2
+
+    content = models.glb(shift)
+    binary = content[-72:]
+    head, size = content[:-80], len(content) + 4
+    content = head[:8] + struct.pack("<I", size) + head[12:] + struct.pack("<II", 76, 0x4E4942)
+    tree, _ = models.document(convert(put("a.glb", content + b"\0\0" + binary + b"\0\0")).file)
+    assert tree["bufferViews"][0]["byteOffset"] % 4 == 0
+    seen = models.look(convert(put("b.glb", content + b"\0\0" + binary + b"\0\0")).file)
+    assert (seen["low"].tolist(), seen["high"].tolist()) == ([0, 0, 0], [1, 1, 1])
+
+
+def test_a_glb_without_a_scene_shows_all_of_its_nodes(put, convert):
+    pc = convert(put("a.glb", models.glb(lambda tree: (tree.pop("scenes"), tree.pop("scene")))))
+    assert pc.warnings == ["the file has no scene; all of its nodes are shown"]
+    assert models.look(pc.file)["triangles"] == 4
+
+
+def test_a_binary_stl_may_end_in_a_few_bytes_of_its_writers_own():
+    stl = b"\0" * 80 + struct.pack("<I", 1) + b"\0" * 50
+    known = kinds.FORMATS["stl"]
+    assert checks.trimmed(stl + b"tail", known) == stl
+    checks.check(kinds.Sample("a.stl", len(stl) + 4, stl + b"tail", stl[-99:]), known)
+    assert checks.trimmed(b"tail", kinds.FORMATS["obj"]) == b"tail"
+
+
+BROKEN = [
+    ("a.obj", "v 0 0 0\nv 1 0 0\nv 0 1 0\nf 1 2 9\n", "vertex 9, and the file has 3"),
+    ("a.obj", "v 0 0 0\nv 1 0 0\nv 0 1 0\nf 0 1 2\n", "vertex 0, and"),
+    ("a.obj", "v 0 0 0\nv 1 0 0\nv 0 1 0\nf 1 2/x 3\n", "corner '2/x'"),
+    ("a.obj", "v 0,5 0 0\nf 1 1 1\n", "vertex '0,5 0 0' is not made of numbers"),
+    ("a.obj", "v 0 0\n", "needs 3 numbers"),
+    ("a.obj", "v nan 0 0\nv 1 0 0\nv 0 1 0\nf 1 2 3\n", "not all numbers"),
+    ("a.obj", "v 1e300 0 0\nv 1 0 0\nv 0 1 0\nf 1 2 3\n", "absurdly large"),
+    ("a.off", "OFF\n3 1 0\n0 0 0\n1 0 0\n0 1 0\n3 0 1 7\n", "vertex 7, and there are 3"),
+    ("a.off", "OFF\n3 1 0\n0 0 0\n1 0 0\n0 1 0\n9 0 1 2\n", "fewer corners"),
+    ("a.ply", models.ply("ascii").replace(b"\n4 0 1 2 3", b"\n9 0 1 2 3"), "is short"),
+    ("a.ply", models.ply("ascii").replace(b"double x", b"double w"), "no x, y and z"),
+    (
+        "a.ply",
+        models.ply("binary_little_endian").replace(b"\x04\0\0\0\0\1", b"\xff\0\0\0\0\1"),
+        "ends",
+    ),
+    ("a.xyz", "hello\n", "needs 3 numbers"),
+    ("a.dae", models.COLLADA.replace("<p>0 0", "<p>99 0"), "no geometry"),
+    ("a.dae", models.COLLADA.replace('url="#n3"', 'url="#n1"'), None),
+    ("a.x3d", "<X3D><Scene></X3D>", "XML is broken at line 1"),
+    ("a.x3d", "<X3D><Scene/></X3D>", "no geometry"),
+    ("a.3mf", models.zipped({"x.txt": b""}), "cannot be read as 3MF"),
+    ("a.3dxml", models.zipped({"M.xml": '<!DOCTYPE a [<!ENTITY b "c">]><a/>'}), "entities"),
+    ("a.gltf", '{"asset":{"version":"2.0"},', "JSON breaks off at line 1"),
+    ("a.gltf", b'{"asset":\xff}', "JSON is not text"),
+    ("a.gltf", '{"a":' + "[" * 200_000 + "]" * 200_000 + "}", "nested too deeply"),
+    ("a.glb", models.glb(lambda t: t.update(nodes=[{"mesh": 0, "children": [0]}])), "each other"),
+    ("a.glb", models.glb(lambda t: t["nodes"][0].update(mesh=7)), "mesh 7, which does not exist"),
+    ("a.glb", models.glb(lambda t: t["nodes"][0].pop("mesh")), "no geometry"),
+    ("a.glb", models.glb(lambda t: t["meshes"][0].update(primitives=[])), "no geometry"),
+    ("a.glb", models.glb(lambda t: t["meshes"][0].update(primitives=5)), "list of primitives"),
+    ("a.glb", models.glb(binary=struct.pack("<f", float("nan"))), "not all numbers"),
+    ("a.glb", models.glb(lambda t: t["accessors"][0].update(count=2)), "and its mesh has 2"),
+    ("a.glb", models.glb(lambda t: t["accessors"][0].update(byteOffset="1")), "cannot be read"),
+    ("a.step", "ISO-10303-21;\nDATA;\nENDSEC;\nEND-ISO-10303-21;\n", "OpenCASCADE"),
+    ("a.step", models.IFC.read_bytes(), "holds a IFC model"),
+    ("a.ifc", "ISO-10303-21;\nFILE_SCHEMA(('IFC4'));\nEND-ISO-10303-21;\n", "read as IFC"),
+]
+
+
+@pytest.mark.parametrize(("name", "content", "words"), [case for case in BROKEN if case[2]])
+def test_what_is_broken_fails_in_one_clear_line(put, convert, name, content, words):
+    path = put(name, content)
+    with pytest.raises(JobFailure, match=words) as failure:
+        convert(path)
+    text = str(failure.value)
+    assert name in text
+    assert "\n" not in text
+    assert not [word for word in ("Error", "Exception", str(path.parent)) if word in text]
