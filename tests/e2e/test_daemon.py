@@ -516,6 +516,26 @@ def test_killed_again_and_again_under_load_nothing_is_lost_twice_or_half(tmp_pat
     assert tree(place.inp) == {}
 
 
+def test_a_stop_in_the_middle_of_the_start_is_a_clean_end(tmp_path):
+    place = Place(tmp_path)
+    for wait in (0.5, 0.8, 1.1):
+        daemon = subprocess.Popen(
+            place.command("run"), cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        )
+        handled = Path("/proc", str(daemon.pid), "status")
+        place.wait(lambda h=handled: caught(h.read_text(), signal.SIGTERM))
+        threading.Event().wait(wait - 0.5)
+        daemon.terminate()
+        assert daemon.wait(timeout=60) == 0
+    assert place.once() == 0
+
+
+def caught(status: str, number: int) -> bool:
+    """Whether a process handles a signal: the mask of proc(5)."""
+    mask = next(line.split()[1] for line in status.splitlines() if line.startswith("SigCgt"))
+    return bool(int(mask, 16) >> (number - 1) & 1)
+
+
 def test_a_daemon_whose_state_was_taken_away_ends_and_says_so(tmp_path):
     place = Place(tmp_path)
     daemon = place.start()

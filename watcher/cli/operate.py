@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import sys
 import time
 from pathlib import Path
@@ -76,6 +77,7 @@ def run(ctx: click.Context, config: Path | None, once: bool, timeout: str) -> in
 
 
 def _run(config: Path | None, patience: float | None, *, verbose: bool) -> int:
+    _end_at_once(ExitCode.OK if patience is None else ExitCode.FAILED)
     from watcher.daemon import logs  # noqa: PLC0415  (--help stays quick)
     from watcher.daemon.service import Service  # noqa: PLC0415
 
@@ -139,6 +141,12 @@ def reload(config: Path | None) -> int:
         raise fault
     click.echo(f"{path}: valid; the daemon takes it up")
     return ExitCode.OK
+
+
+def _end_at_once(code: int) -> None:
+    """Until the service listens to signals nothing has begun that is to be drained."""
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: os._exit(code))
 
 
 @click.command()

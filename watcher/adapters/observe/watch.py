@@ -46,6 +46,7 @@ _HINTS: dict[type[FileSystemEvent], Hint] = {
     FileCreatedEvent: Hint.CREATED,
 }
 _LOGGER = "watchdog.observers.inotify_c"
+_SILENT = logging.NullHandler()
 SHARE = 0.8  # of the watch limit that we take, since other programs need some
 
 
@@ -91,6 +92,8 @@ class Observe:
         warnings.filterwarnings(
             "ignore", category=RuntimeWarning, module=r"watchdog\.observers\.inotify"
         )
+        # what it has to say beside that is no JSON line, and `hears` finds out by itself
+        logging.getLogger("watchdog").addHandler(_SILENT)
         logger = logging.getLogger(_LOGGER)
         logger.setLevel(logging.WARNING)  # whatever the program's level: lost events are told there
         logger.addHandler(self._overflow)
