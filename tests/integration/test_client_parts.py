@@ -182,14 +182,14 @@ def test_details_that_are_broken_while_the_job_runs_are_asked_again():
     assert done.code == 0
 
 
-def test_a_reader_that_went_away_is_no_error():
+def test_a_reader_that_went_away_is_no_traceback():
     with Replay("jobs_many") as server:
         reading, writing = os.pipe()
         os.close(reading)
         command = [sys.executable, "-m", "watcher", "-u", server.url, "jobs"]
         done = subprocess.run(command, stdout=writing, stderr=subprocess.PIPE, text=True)
         os.close(writing)
-    assert done.returncode == 0
+    assert done.returncode == 1
     assert not done.stderr
 
 

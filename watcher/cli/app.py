@@ -117,8 +117,7 @@ def run(args: list[str] | None = None) -> int:
         click.echo("watcher: interrupted", err=True)
         return ExitCode.INTERRUPTED
     except SystemExit as stop:  # a signal, completion, or click's word that nobody reads any more
-        unread = isinstance(stop.__context__, BrokenPipeError)
-        return ExitCode.OK if unread else int(stop.code or 0)
+        return int(stop.code or 0)
     except (WatcherError, OSError) as error:
         if "-v" in words or "--verbose" in words:
             traceback.print_exc()
