@@ -1,6 +1,7 @@
 """Every input format, by small models whose truth is known; looked at without our own readers."""
 
 import struct
+import zipfile
 from pathlib import Path
 
 import models
@@ -255,6 +256,50 @@ def test_cad_keeps_parts_names_colours_and_units(convert):
     assert np.allclose(seen["high"], [0.1, 0.05, 0.06])
 
 
+def package(path):
+    """The model of a 3MF package, as text."""
+    with zipfile.ZipFile(path) as archive:
+        assert archive.testzip() is None
+        return archive.read("3D/3dmodel.model").decode()
+
+
+def test_3mf_carries_colours_names_and_places(put, convert):
+    made = convert(MODELS / "assembly_inch.step", "3mf")
+    text = package(made.file)
+    assert 'displaycolor="#FF0000FF"' in text
+    assert text.count("<item ") == 4
+    seen = models.look(convert(made.file).file)
+    assert sorted(seen["names"]) == ["Pin", "Pin_1", "Pin_2", "Plate", "unit"]
+    assert len(seen["materials"]) == 2
+    assert np.allclose(seen["high"], [0.1, 0.05, 0.06])
+    coloured = convert(put("a.ply", models.ply("ascii", colours=True)), "3mf")
+    assert '<m:color color="#FF0009FF"/>' in package(coloured.file)
+    assert models.look(convert(coloured.file).file)["materials"] == []
+    put("a b.mtl", MTL)
+    put("tex dir/red.png", models.png((255, 0, 0)))
+    textured = package(convert(put("a.obj", OBJ), "3mf").file)
+    assert '<m:color color="#FF0000FF"/>' in textured
+
+
+THREE_MF = """<model unit="inch" xmlns="http://schemas.microsoft.com/3dmanufacturing/core/2015/02">
+<resources><basematerials id="5"><base name="Rot" displaycolor="#FF000080"/>
+<base name="?" displaycolor="red"/></basematerials>%s</resources><build>
+<item objectid="1"/><item objectid="2"/><item objectid="3"/></build></model>"""
+THREE_MF_OBJECT = """<object id="%d" name="%s" pid="5" pindex="%s"><mesh><vertices>
+<vertex x="0" y="0" z="0"/><vertex x="1" y="0" z="0"/><vertex x="0" y="1" z="0"/></vertices>
+<triangles><triangle v1="0" v2="1" v3="2"/></triangles></mesh></object>"""
+
+
+def test_3mf_brings_its_colours_and_unit(put, convert):
+    things = [(1, "A", "0"), (2, "B", "1"), (3, "C", "9")]
+    text = THREE_MF % "".join(THREE_MF_OBJECT % thing for thing in things)
+    tree, _ = models.document(convert(put("a.3mf", models.zipped({"3D/3dmodel.model": text}))).file)
+    looks = {look["name"]: look for look in tree["materials"]}
+    assert looks["Rot"]["alphaMode"] == "BLEND"
+    assert set(looks) == {"Rot", "?"}
+    assert tree["nodes"][-1]["scale"] == [0.0254] * 3
+
+
 def test_a_glb_with_crooked_bytes_is_written_straight(put, convert):
     def shift(tree):
         tree["buffers"][0]["byteLength"] += 2
@@ -315,6 +360,8 @@ BROKEN = [
     ("a.glb", models.glb(lambda t: t.update(nodes=[{"mesh": 0, "children": [0]}])), "each other"),
     ("a.glb", models.glb(lambda t: t["nodes"][0].update(mesh=7)), "mesh 7, which does not exist"),
     ("a.glb", models.glb(lambda t: t["nodes"][0].pop("mesh")), "no geometry"),
+    ("a.glb", models.glb(lambda t: t["nodes"][0].update(scale=[1, "x", 1])), "is not 3 numbers"),
+    ("a.glb", models.glb(lambda t: t["nodes"][0].update(matrix=[1])), "is not 16 numbers"),
     ("a.glb", models.glb(lambda t: t["meshes"][0].update(primitives=[])), "no geometry"),
     ("a.glb", models.glb(lambda t: t["meshes"][0].update(primitives=5)), "list of primitives"),
     ("a.glb", models.glb(binary=struct.pack("<f", float("nan"))), "not all numbers"),

@@ -7,6 +7,7 @@ Format: Khronos glTF 2.0 specification, sections 3.5 (scenes) and 3.7 (geometry)
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 from watcher.embedded.formats.checks import AGAIN
@@ -16,6 +17,7 @@ from watcher.embedded.script import JobFailure
 Tree = dict[str, Any]
 _PACKED = ("KHR_draco_mesh_compression", "EXT_meshopt_compression")
 _KINDS = {5120: "i1", 5121: "u1", 5122: "<i2", 5123: "<u2", 5125: "<u4", 5126: "<f4"}
+_PLACE = {"translation": 3, "rotation": 4, "scale": 3, "matrix": 16}
 _WIDTHS = {"SCALAR": 1, "VEC2": 2, "VEC3": 3, "VEC4": 4}
 
 
@@ -26,6 +28,8 @@ def prove(tree: Tree, buffers: list[bytes], name: str, warn: Warn) -> None:
         JobFailure: an index names nothing, nodes contain each other, or nothing is to be seen.
     """
     nodes, meshes = _things(tree, "nodes", name), _things(tree, "meshes", name)
+    for node in nodes:
+        _prove_place(node, name)
     children = [_indices(node.get("children", []), nodes, "node", name) for node in nodes]
     _prove_trees(children, name)
     _prove_scenes(tree, children, name, warn)
@@ -54,6 +58,17 @@ def _indices(given: Any, things: list[Tree], what: str, name: str) -> list[int]:
             shown = str(index)[:40]
             raise JobFailure(f"its JSON refers to {what} {shown}, which does not exist", where=name)
     return given if isinstance(given, list) else [given]
+
+
+def _prove_place(node: Tree, name: str) -> None:
+    for key, count in _PLACE.items():
+        value = node.get(key, [0] * count)
+        if not isinstance(value, list) or len(value) != count or not all(map(_is_number, value)):
+            raise JobFailure(f"a node's {key} is not {count} numbers", where=name, fix=AGAIN)
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
 
 
 def _prove_trees(children: list[list[int]], name: str) -> None:

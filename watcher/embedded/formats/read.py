@@ -25,6 +25,7 @@ from watcher.embedded.formats import (
     ply,
     polygons,
     rows,
+    threemf,
     wavefront,
 )
 from watcher.embedded.formats.companions import Companions, Warn
@@ -169,7 +170,10 @@ def _read_mesh(path: Path, known: Format, companions: Companions) -> Model:
     if own is not None:
         scene = _checked(own(content, path.name, companions), path, companions.warn)
     else:
-        scene = _checked(_load(checks.trimmed(content, known), known.name), path, companions.warn)
+        scene = _load(checks.trimmed(content, known), known.name)
+        if known.name == "3mf":
+            threemf.paint(scene, content)
+        scene = _checked(scene, path, companions.warn)
     unit = str(scene.units or "") if known.name == "3mf" else ""
     unit = {"3dxml": "millimeter"}.get(known.name, {"meters": "meter"}.get(unit, unit))
     return Model(known, unit, None, lambda: scene, known.up)

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from watcher.embedded.formats import daetext, gltf, looks, objtext
+from watcher.embedded.formats import daetext, gltf, looks, objtext, threemf
 from watcher.embedded.formats.companions import Companions
 from watcher.embedded.formats.read import Model
 from watcher.embedded.script import JobFailure
@@ -193,11 +193,8 @@ def _xyz(model: Model, target: Path) -> None:
 
 
 def _3mf(model: Model, target: Path) -> None:
-    import trimesh  # noqa: PLC0415 - imported with the first job
-
     factor = METRES[model.unit] * 1000 if model.unit in METRES else 1.0
-    scene: Any = trimesh.Scene(placed(model.scene.scaled(factor)))
-    target.write_bytes(scene.export(file_type="3mf"))
+    target.write_bytes(threemf.pack(model.scene, factor))
 
 
 _WRITERS: dict[str, Callable[[Model, Path], None]] = {
