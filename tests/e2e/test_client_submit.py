@@ -100,6 +100,14 @@ def test_e1_a_failed_job_exits_1_and_says_why(server, command):
     assert last == f"watcher: job {JOB}: failed: ValueError: boom: é"
 
 
+def test_d3_the_name_of_a_failed_job_is_told_though_the_server_forgets_it(server):
+    server.runs("FAILURE", error="T\nValueError: boom", name=None)
+    done = watcher("-u", server.url, "process", "-n", "x", "-w", "-a", "my alias")
+    assert done.code == 1
+    assert done.json["name"] == "my alias"
+    assert f"job {JOB} (my alias): failed: ValueError: boom" in done.err
+
+
 def test_the_first_cause_is_told_of_a_job_that_was_tried_again(server):
     trace = (
         "Traceback:\n  File\nPixyzExitFault: 3\n\nDuring handling:\n\nTraceback:\nX: Can't retry"

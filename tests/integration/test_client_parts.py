@@ -215,3 +215,20 @@ def test_an_output_that_is_not_in_the_archive_is_no_folder(tmp_path, monkeypatch
             assert done.code == 3
             assert "HTTP 500" in done.err
     assert not list(tmp_path.iterdir())
+
+
+HEAVY = {"rich", "pydantic", "sqlalchemy", "yaml", "structlog", "watchdog", "starlette", "numpy"}
+
+
+@pytest.mark.parametrize(("words", "more"), [(["--help"], {"requests"}), (["jobs"], set())])
+def test_a_quick_command_imports_little(words, more):
+    code = (
+        "import sys; from watcher.cli.app import run; run(sys.argv[1:]);"
+        "print(*{name.split('.')[0] for name in sys.modules}, file=sys.stderr)"
+    )
+    with Replay("jobs_many") as server:
+        command = [sys.executable, "-c", code, "-u", server.url, *words]
+        done = subprocess.run(command, capture_output=True, text=True)
+    used = set(done.stderr.split())
+    assert "click" in used
+    assert not used & (HEAVY | more)

@@ -200,7 +200,7 @@ def _done(
         bars.note(note)
     job = send(remote, wanted, bars)
     with named(job.uuid):
-        details = succeeded(ended(remote, job.uuid, waiting, bars))
+        details = succeeded(ended(remote, job, waiting, bars))
     for told in details.document.get("warnings") or ():  # `watcher serve` gives a list of texts
         bars.note(str(told))
     return details

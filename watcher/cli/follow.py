@@ -127,7 +127,8 @@ def succeeded(details: Details) -> Details:
         return details
     word = "failed" if state is State.FAILURE else "was revoked"
     why = reason(details)
-    raise JobFailed(f"{word}: {why}" if why else word, where=f"job {details.job.uuid}")
+    name = f" ({printable(details.job.name)})" if details.job.name else ""
+    raise JobFailed(f"{word}: {why}" if why else word, where=f"job {details.job.uuid}{name}")
 
 
 @contextmanager

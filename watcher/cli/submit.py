@@ -7,7 +7,7 @@ side is found before anything is sent; once a job was sent, its id is printed wh
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -133,7 +133,7 @@ def _run(wanted: Submission, wish: Wish) -> int:
                 with named(job.uuid):
                     if wish.batch or not wish.watch:
                         bars.aside(partial(_sent, job, batch=wish.batch))
-                    details = _followed(remote, job.uuid, wish, bars)
+                    details = _followed(remote, job, wish, bars)
         if not stays:
             _sent(job, batch=wish.batch)
             return 0
@@ -143,15 +143,23 @@ def _run(wanted: Submission, wish: Wish) -> int:
 def send(remote: Remote, wanted: Submission, bars: Bars) -> Job:
     """Send a job, with a bar for the upload; Ctrl-C meanwhile tells that it may have arrived."""
     try:
-        return remote.submit(wanted, progress=bars.upload if wanted.sources else None)
+        job = remote.submit(wanted, progress=bars.upload if wanted.sources else None)
     except KeyboardInterrupt:
         bars.note("stopped while the job was sent; `watcher jobs` tells if it arrived all the same")
         raise
+    return replace(job, name=wanted.name or job.name)
 
 
-def ended(remote: Remote, uuid: str, waiting: Waiting, bars: Bars) -> Details:
-    """A job followed to its end, with a bar; told once when it stays in the queue."""
-    return follow(remote, uuid, waiting, Queue(bars))
+def ended(remote: Remote, job: Job, waiting: Waiting, bars: Bars) -> Details:
+    """A sent job followed to its end, with a bar; told once when it stays in the queue.
+
+    The real scheduler forgets the name of a job that fails: it is told as it was given.
+    """
+    found = follow(remote, job.uuid, waiting, Queue(bars))
+    if found.job.name is not None or not job.name:
+        return found
+    named_again = replace(found.job, name=job.name)
+    return replace(found, job=named_again, document=found.document | {"name": job.name})
 
 
 class Queue:
@@ -170,10 +178,10 @@ class Queue:
             self._bars.note("still queued; so it stays when no worker serves its queue")
 
 
-def _followed(remote: Remote, uuid: str, wish: Wish, bars: Bars) -> Details | None:
+def _followed(remote: Remote, job: Job, wish: Wish, bars: Bars) -> Details | None:
     """The job at its end; None when ``-b`` is to tell that its state stayed unknown."""
     try:
-        return ended(remote, uuid, wish.waiting, bars)
+        return ended(remote, job, wish.waiting, bars)
     except StateUnknown as error:
         if not (wish.batch and wish.watch):
             raise
