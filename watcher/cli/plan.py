@@ -266,6 +266,7 @@ def _job(folder: Folder, rule: Rule, spec: JobSpec, file: FileRecord) -> Row:
         "process": spec.runs,
         "params": params,
         "scheduler": spec.scheduler,
+        "after": rule.jobs[spec.after].label if spec.after is not None else "",
         "deliver": _example(folder, rule, spec, params, file),
     }
 

@@ -16,13 +16,14 @@ from watcher.config import values, zones
 from watcher.config.bundles import bundle_of, of_frames
 from watcher.config.checks import Checking, folder_name, jobs_of, label
 from watcher.config.model import (
+    ChainKeys,
     FolderKeys,
     HttpKeys,
-    JobKeys,
     MatchKeys,
     NotifyKeys,
     RuleKeys,
     SchedulerKeys,
+    StepKeys,
     WhenKeys,
 )
 from watcher.config.positions import Path as Steps
@@ -168,12 +169,17 @@ def _distinct(given: list[str], default: list[str]) -> list[str]:
 
 
 def _rule(check: Checking, keys: RuleKeys) -> Rule:
-    jobs = [job for _, job in jobs_of(keys)]
+    found = jobs_of(keys)
+    jobs = [job for _, job in found]
+    chained = ["then" in path for path, _ in found]
     labels = _distinct([""] * len(jobs), [label(job) for job in jobs])
     return Rule(
         name=keys.name or "",
         match=of_frames(_match(keys.match), bundle_of(keys)),
-        jobs=tuple(_job(check, j, keys, name) for j, name in zip(jobs, labels, strict=True)),
+        jobs=tuple(
+            replace(_job(check, job, keys, labels[at]), after=at - 1 if chained[at] else None)
+            for at, job in enumerate(jobs)
+        ),
         priority=keys.priority,
         max_in_flight=keys.max_in_flight,
         retries=keys.retries,
@@ -222,7 +228,7 @@ def _match(keys: MatchKeys) -> Match:
     )
 
 
-def _command(check: Checking, job: JobKeys) -> tuple[str, ...]:
+def _command(check: Checking, job: StepKeys) -> tuple[str, ...]:
     """A command; a program with a `/` is a path relative to the file."""
     words = tuple(job.command or ())
     return (str(check.located(words[0])), *words[1:]) if words and "/" in words[0] else words
@@ -237,7 +243,7 @@ def local_name(check: Checking, wanted: str) -> str:
     return embedded[0] if embedded else LOCAL
 
 
-def _job(check: Checking, job: JobKeys, rule: RuleKeys, name: str) -> JobSpec:
+def _job(check: Checking, job: StepKeys, rule: RuleKeys, name: str) -> JobSpec:
     """One job; scheduler, queue and time limit of the rule serve where it has none."""
     named = job.scheduler or rule.scheduler or "default"
     return JobSpec(
@@ -250,4 +256,6 @@ def _job(check: Checking, job: JobKeys, rule: RuleKeys, name: str) -> JobSpec:
         scheduler=local_name(check, named) if job.command else named,
         queue=job.queue or rule.queue or "",
         time_limit=rule.time_limit if job.time_limit is None else job.time_limit,
+        take=(job.take or "") if isinstance(job, ChainKeys) else "",
+        keep=job.keep,
     )

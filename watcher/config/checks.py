@@ -16,7 +16,15 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from watcher.config import values
-from watcher.config.model import FileKeys, FolderKeys, JobKeys, NotifyKeys, RuleKeys, SchedulerKeys
+from watcher.config.model import (
+    FileKeys,
+    FolderKeys,
+    JobKeys,
+    NotifyKeys,
+    RuleKeys,
+    SchedulerKeys,
+    StepKeys,
+)
 from watcher.config.positions import Path as Steps
 from watcher.config.positions import Problem, Tree
 
@@ -65,14 +73,22 @@ def folder_name(folder: FolderKeys) -> str:
     return folder.name or Path(folder.input).name
 
 
-def jobs_of(rule: RuleKeys) -> list[tuple[Steps, JobKeys]]:
-    """The jobs of a rule, with their paths below it."""
-    if rule.jobs is None:
-        return [((), rule)]
-    return [(("jobs", index), job) for index, job in enumerate(rule.jobs)]
+def jobs_of(rule: RuleKeys) -> list[tuple[Steps, StepKeys]]:
+    """The jobs of a rule, with their paths below it; those of a chain follow their first."""
+    heads: list[tuple[Steps, JobKeys]] = [((), rule)]
+    if rule.jobs is not None:
+        heads = [(("jobs", index), job) for index, job in enumerate(rule.jobs)]
+    return [
+        step
+        for path, head in heads
+        for step in (
+            (path, head),
+            *(((*path, "then", number), one) for number, one in enumerate(head.then or ())),
+        )
+    ]
 
 
-def label(job: JobKeys) -> str:
+def label(job: StepKeys) -> str:
     """What a job is called after: its process, or the stem of its script or program."""
     return job.process or Path(job.script or next(iter(job.command or ()), "")).stem
 

@@ -11,8 +11,9 @@ import shutil
 from pathlib import Path
 
 from watcher.config.checks import NAME, Checking, jobs_of, label
-from watcher.config.model import JobKeys, RuleKeys, SchedulerKeys
+from watcher.config.model import ChainKeys, RuleKeys, SchedulerKeys, StepKeys
 from watcher.config.positions import Path as Steps
+from watcher.core import globs
 from watcher.core.settings import PASS
 
 
@@ -28,16 +29,34 @@ def check_jobs(check: Checking, path: Steps, rule: RuleKeys) -> None:
         if check.whole(path):
             check.say(path, "the rule needs one of process, script, command or jobs")
         return
-    for key in ("params", "entrypoint"):
+    for key in ("params", "entrypoint", "then"):
         if rule.jobs is not None and getattr(rule, key) is not None:
             check.say((*path, key), f"{key} belongs to each entry of jobs here")
+    if rule.jobs is not None and not rule.keep:
+        check.say((*path, "keep"), "keep belongs to each entry of jobs here")
     if rule.jobs == [] and check.whole((*path, "jobs")):
         check.say((*path, "jobs"), "jobs needs at least one entry")
-    for below, job in jobs_of(rule):
+    jobs = jobs_of(rule)
+    for below, job in jobs:
         _job(check, (*path, *below), job, rule)
+    feeds = ["then" in below for below, _ in jobs[1:]] + [False]
+    for (below, job), fed in zip(jobs, feeds, strict=True):
+        _link(check, (*path, *below), job, fed=fed)
 
 
-def _job(check: Checking, path: Steps, job: JobKeys, rule: RuleKeys) -> None:
+def _link(check: Checking, path: Steps, job: StepKeys, *, fed: bool) -> None:
+    """What a job is in its chain; ``fed``: another one takes its outputs."""
+    if isinstance(job, ChainKeys):
+        fault = globs.problem(job.take) if job.take else ""
+        if fault:
+            check.say((*path, "take"), f"take {job.take!r}: {fault}")
+        if job.process == PASS:
+            check.say((*path, "process"), "pass delivers the dropped file; it has no place in then")
+    if not job.keep and not fed:
+        check.say((*path, "keep"), "keep: false is for jobs with a `then`; this one is for nothing")
+
+
+def _job(check: Checking, path: Steps, job: StepKeys, rule: RuleKeys) -> None:
     given = [key for key in ("process", "script", "command") if getattr(job, key) is not None]
     if len(given) != 1:
         if check.whole(path):
@@ -67,7 +86,7 @@ def _program(check: Checking, path: Steps, name: str) -> None:
 
 
 def _scheduler_of(
-    check: Checking, path: Steps, job: JobKeys, rule: RuleKeys
+    check: Checking, path: Steps, job: StepKeys, rule: RuleKeys
 ) -> SchedulerKeys | None:
     """The scheduler of a job; None when it is not known, or known and too faulty to ask."""
     name = job.scheduler or rule.scheduler or "default"

@@ -88,6 +88,10 @@ def _words(value: object) -> object:
     return [str(one) if type(one) in (int, float) else one for one in value]
 
 
+def _chain(value: object) -> object:
+    return [value] if isinstance(value, dict) else value
+
+
 def _bundle(value: object) -> object:
     if isinstance(value, dict):
         return value
@@ -136,6 +140,7 @@ Size = Annotated[
         {"anyOf": [{"type": "number"}, {"type": "string", "pattern": f"^({values.SIZE})$"}]}
     ),
 ]
+Chain = Annotated[list["ChainKeys"], BeforeValidator(_chain)]
 Workers = Annotated[
     int,
     BeforeValidator(_workers),
@@ -230,8 +235,8 @@ Match = Annotated[
 ]
 
 
-class JobKeys(_Keys):
-    """One job: what runs, where, with which parameters."""
+class StepKeys(_Keys):
+    """What runs, where, with which parameters."""
 
     process: Text | None = told(
         None, "a process of the scheduler; `pass` delivers the file unchanged", "convert_file"
@@ -247,6 +252,21 @@ class JobKeys(_Keys):
     scheduler: Text | None = told(None, "the name of a scheduler (default)", "default")
     queue: Text | None = told(None, "the scheduler's queue; sent only when set", "gpu")
     time_limit: Period | None = told(None, "the longest run; sent only when set", "30m")
+    keep: Flag = told(default=True, meaning="deliver the outputs; false only feeds `then`")
+
+
+class ChainKeys(StepKeys):
+    """A job that is about the outputs of the one before it."""
+
+    take: Text | None = told(None, "which of the outputs is the main one", '"*.glb"')
+
+
+class JobKeys(StepKeys):
+    """One job, and those that its outputs go on to."""
+
+    then: Chain | None = told(
+        None, "jobs about the outputs, one after another", "[{process: generate_thumbnails}]"
+    )
 
 
 class RuleKeys(JobKeys):
@@ -404,5 +424,5 @@ class FileKeys(_Keys):
 
 # known words of later versions, refused by name so that nobody waits for their effect
 LATER = frozenset(
-    "then status_file".split()  # noqa: SIM905  (reads better)
+    "status_file".split()  # noqa: SIM905  (reads better)
 )

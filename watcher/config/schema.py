@@ -53,6 +53,11 @@ def schema() -> dict[str, Any]:
     conditions = {"anyOf": [*texts, {"$ref": "#/$defs/MatchKeys"}]}
     rule = made["$defs"]["RuleKeys"]["properties"]
     rule["match"] = {"description": rule["match"]["description"], **conditions}
+    for keys in (rule, made["$defs"]["JobKeys"]["properties"]):
+        chained = {"$ref": "#/$defs/ChainKeys"}
+        several = {"type": "array", "items": chained}
+        told = keys["then"]["description"]
+        keys["then"] = {"description": told, "anyOf": [chained, several]}
     inner = made["$defs"]["MatchKeys"]["properties"]
     inner["not"] = {"description": inner["not"]["description"], **conditions}
     http = made["properties"]["http"]

@@ -217,6 +217,7 @@ def _known(path: Path) -> list[str]:
         "folders": model.FolderKeys,
         "rules": model.RuleKeys,
         "jobs": model.JobKeys,
+        "then": model.ChainKeys,
         "match": model.MatchKeys,
         "not": model.MatchKeys,
         "scheduler": model.SchedulerKeys,

@@ -96,7 +96,10 @@ def targets(work: Work, rule: Rule, *, repeat: bool = False) -> list[str]:
 
 def _named(work: Work, job: JobRecord, rule: Rule, *, repeat: bool) -> tuple[Output, ...]:
     passed = rule.bundle is not None and rule.jobs[job.index].process == PASS
-    single = len(work.jobs) == 1 and len(job.outputs) == 1 and not passed
+    kept = [spec for spec in rule.jobs if spec.keep]
+    single = len(kept) == 1 and len(job.outputs) == 1 and not passed
+    if not rule.jobs[job.index].keep:
+        return tuple(replace(one, published=True) for one in job.outputs)
     template = rule.deliver or default_template(single=single)
     number = repeat and "{version" not in template  # which tells the arrivals apart by itself
     named = []

@@ -16,8 +16,9 @@ from watcher.errors import WatcherError
 class Submit:
     """Send a job. ``resumed``: it may have been sent before, so ask for its key first.
 
-    ``tries``: sendings that went wrong in this life of the daemon; ``unsure``: since when (wall
-    time) its key is asked for in vain.
+    ``fed``: the job whose staged outputs it is about, instead of the file. ``tries``: sendings
+    that went wrong in this life of the daemon; ``unsure``: since when (wall time) its key is asked
+    for in vain.
     """
 
     file: FileRecord
@@ -25,6 +26,7 @@ class Submit:
     resumed: bool = False
     tries: int = 0
     unsure: float = 0.0
+    fed: JobRecord | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -256,7 +256,9 @@ def start(work: Work, job: JobRecord, rule: Rule, *, key: str, now: float) -> St
         return step
     begin(step, now)
     step.move_job(job, JobEvent.START, now, key=key, remote="", submitted_at=now, next_at=0.0)
-    step.effects.append(Submit(step.work.file, step.job(job.id)))
+    step.effects.append(
+        Submit(step.work.file, step.job(job.id), fed=feeder(step.work, spec_of(rule, job)))
+    )
     return step
 
 
@@ -344,7 +346,18 @@ def _source_due(step: Step, event: FileEvent, folder: Folder, now: float, reason
         step.effects.append(Dispose(step.work.file))
 
 
-def recover(work: Work) -> list[Effect]:
+def feeder(work: Work, spec: JobSpec) -> JobRecord | None:
+    """The job whose outputs are another one's input; None where the file itself is."""
+    return None if spec.after is None else work.jobs[spec.after]
+
+
+def ready(work: Work, spec: JobSpec) -> bool:
+    """Whether what a job is about is there: the file, or the outputs of the job before it."""
+    fed = feeder(work, spec)
+    return fed is None or fed.state is JobState.STAGED
+
+
+def recover(work: Work, rule: Rule | None = None) -> list[Effect]:
     """What to do at once for a record found after a crash; the table of the module's theory.
 
     Waiting jobs are started by the engine when a slot is free; submitted and running ones are
@@ -358,7 +371,8 @@ def recover(work: Work) -> list[Effect]:
     effects: list[Effect] = []
     for job in work.jobs:
         if job.state is JobState.SUBMITTING:
-            effects.append(Submit(file, job, resumed=True))
+            fed = feeder(work, spec_of(rule, job)) if rule is not None else None
+            effects.append(Submit(file, job, resumed=True, fed=fed))
         elif job.state is JobState.FETCHING:
             effects.append(Fetch(file, job))
     return effects

@@ -148,9 +148,8 @@ def _unsent(step: Step, effect: Submit, error: Unreachable, context: Context) ->
     _note_error(step, job, error, now)
     at = pacing.transient(max(tries, 1), now=now, spread=context.spread)
     sure = isinstance(error, Unsent | Unauthorized) and not effect.resumed
-    step.timers.append(
-        (at, Submit(step.work.file, step.job(job.id), resumed=not sure, tries=tries))
-    )
+    again_ = replace(effect, file=step.work.file, job=step.job(job.id), resumed=not sure)
+    step.timers.append((at, replace(again_, tries=tries, unsure=0.0)))
 
 
 def _note_error(step: Step, job: JobRecord, error: WatcherError, now: float) -> None:
@@ -168,16 +167,37 @@ def _source_trouble(step: Step, outcome: Outcome, job: JobRecord, context: Conte
     result = outcome.result
     assert isinstance(result, Wrong)  # noqa: S101  (every other result has its own branch)
     error, file = result.error, step.work.file
-    if isinstance(error, FileChanged):
+    if isinstance(error, FileChanged) and _fed(outcome.effect) is None:
         at = context.now + max(context.folder.settle, 1.0)
         again(step, job, context.now, reason=str(error), at=at, counts=False)
         step.effects.append(Look(file.folder, file.path))
     elif isinstance(error, FolderOffline) or (result.ours and isinstance(error, MENDABLE)):
         hold(step, outcome.effect, error, context)
+    elif isinstance(error, FileGone | FileChanged) and _fed(outcome.effect) is not None:
+        _starved(step, outcome.effect, job, context)
     elif isinstance(error, FileGone):
         fail(step, context.now, reason="it was removed before it could be read", job=job)
     else:
         fail(step, context.now, reason=str(error), job=job)
+
+
+def _fed(effect: Effect) -> JobRecord | None:
+    return effect.fed if isinstance(effect, Submit) else None
+
+
+def _starved(step: Step, effect: Effect, job: JobRecord, context: Context) -> None:
+    """The staged outputs that a job is about were lost: they are fetched again before it."""
+    fed = _fed(effect)
+    assert fed is not None  # noqa: S101  (the caller asked)
+    source, reason = step.job(fed.id), "the outputs of the job before it were lost"
+    again(step, job, context.now, reason=reason, at=0.0, counts=False)
+    if source.state is not JobState.STAGED:
+        return
+    if spec_of(context.rule, source).process == PASS:
+        again(step, source, context.now, reason=reason, at=0.0, counts=False)
+    else:
+        step.move_job(source, JobEvent.DONE, context.now, reason, outputs=())
+        step.effects.append(Fetch(step.work.file, step.job(source.id)))
 
 
 def hold(step: Step, effect: Effect, error: WatcherError, context: Context) -> None:

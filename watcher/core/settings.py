@@ -91,7 +91,9 @@ class When:
 class JobSpec:
     """One job of a rule. Exactly one of ``process``, ``script`` and ``command`` is set.
 
-    ``label`` is unique within its rule; it is ``{job}`` in templates.
+    ``label`` is unique within its rule; it is ``{job}`` in templates. ``after``: the index of the
+    job whose outputs are this one's input (``take`` says which is the main one), instead of the
+    file. ``keep`` false: its outputs only feed others and are not delivered.
     """
 
     label: str
@@ -103,6 +105,9 @@ class JobSpec:
     scheduler: str = "default"
     queue: str = ""  # sent only when set
     time_limit: float | None = None  # sent only when set
+    after: int | None = None
+    take: str = ""
+    keep: bool = True
 
     @property
     def runs(self) -> str:

@@ -233,6 +233,16 @@ class Books:
         if job.state is JobState.WAITING:
             self.active.copying.discard(job.id)
             self.wait(work, job)
+        if job.state is JobState.STAGED:
+            self._feed(work, job)
+
+    def _feed(self, work: Work, job: JobRecord) -> None:
+        """The jobs that are about this one's outputs get in line."""
+        rule = self.rule_of(work.file)
+        for other in work.jobs if rule is not None else ():
+            fed = rule is not None and rule.jobs[other.index].after == job.index
+            if fed and other.state is JobState.WAITING:
+                self.wait(work, other)
 
     def wait(self, work: Work, job: JobRecord) -> None:
         """A waiting job of a file in work gets in line, now or when its time comes."""

@@ -33,7 +33,7 @@ from watcher.core.model import FileRecord, JobRecord, printable
 from watcher.core.ports import Placement
 from watcher.core.settings import Folder
 from watcher.daemon.disposal import bring_back, dispose, forgive, quarantine
-from watcher.daemon.sending import submit, unchanged
+from watcher.daemon.sending import staging_of, submit, token, unchanged
 from watcher.daemon.world import World
 from watcher.errors import FileError, NoSpace, TargetExists, WatcherError
 
@@ -63,11 +63,6 @@ def perform(world: World, effect: Effect) -> Result:
 
 
 # ---------------------------------------------------------------- staging
-def token(file_id: int, job_id: int, arrival: int) -> str:
-    """The name of a job's staging folder; a file that starts over never meets its past life's."""
-    return f"{file_id:x}-{job_id:x}-{arrival}"
-
-
 def file_of(name: str) -> int | None:
     """The file that a staging folder belongs to, None when the name is not one of ours."""
     words = name.split("-")
@@ -122,7 +117,7 @@ def _publish(world: World, effect: Publish) -> Result:
     places = effect.places
     placements = [
         Placement(
-            staged=_staged_path(world, folder, effect.file, place.job_id) / place.name,
+            staged=staging_of(world, folder, effect.file, place.job_id) / place.name,
             target=place.target,
             size=place.size,
             digest=place.digest,
@@ -162,12 +157,6 @@ def _there(world: World, folder: Folder, one: Placement) -> bool:
     with suppress(FileError):
         return world.files.digest(folder.output, one.target) == one.digest
     return False
-
-
-def _staged_path(world: World, folder: Folder, file: FileRecord, job_id: int) -> Path:
-    return world.files.staged(
-        folder.output, world.settings.state, token(file.id, job_id, file.arrival)
-    )
 
 
 def _identify(world: World, effect: Identify) -> Result:

@@ -107,7 +107,7 @@ class Engine:
                 continue
             work = self._freed(work)  # noqa: PLW2901  (the same file, as it is now)
             books.active.put(work)
-            books.effects.extend(recover(work))
+            books.effects.extend(recover(work, books.rule_of(work.file)))
             if work.file.state in UNFINISHED:
                 self._resume(work)
         for lane, count in books.ledger.lanes().items():

@@ -8,17 +8,18 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from contextlib import suppress
+from pathlib import Path
 
 from watcher.content import Hashing
-from watcher.core import bundles
+from watcher.core import bundles, globs
 from watcher.core.effects import Result, Sent, Submit, Unsure
-from watcher.core.model import FileRecord, Fingerprint, Phase, printable
+from watcher.core.model import FileRecord, Fingerprint, JobRecord, Phase, printable
 from watcher.core.params import effective, spoken
-from watcher.core.ports import JobRequest, Source
+from watcher.core.ports import JobRequest, Reads, Source
 from watcher.core.settings import Folder, Rule
 from watcher.daemon.archives import chosen
 from watcher.daemon.world import World
-from watcher.errors import FileChanged, FileError, FileGone, WatcherError
+from watcher.errors import FileChanged, FileError, FileGone, Refused, WatcherError
 
 
 def submit(world: World, effect: Submit) -> Result:
@@ -31,8 +32,12 @@ def submit(world: World, effect: Submit) -> Result:
             return Unsure() if told.phase is Phase.UNSEEN else Sent(job.key)
     folder, rule = world.folder(file.folder, file.id), world.rule(file)
     spec = rule.jobs[job.index]
-    unchanged(world, folder, file)
     readers: list[Hashing] = []
+    if effect.fed is None:
+        unchanged(world, folder, file)
+        sources = _sources(world, rule, file, readers)
+    else:
+        sources = _outputs_of(world, file, effect.fed, spec.take)
     request = JobRequest(
         key=job.key,
         name=_job_name(rule, file),
@@ -43,15 +48,16 @@ def submit(world: World, effect: Submit) -> Result:
         at=file.accepted_at,
         entrypoint=spec.entrypoint,
         params=effective(rule, spec, file),
-        sources=_sources(world, rule, file, readers),
-        root_file=root_in_archive(world, folder, rule, file),
+        sources=sources,
+        root_file="" if effect.fed else root_in_archive(world, folder, rule, file),
         queue=spec.queue,
         time_limit=spec.time_limit,
         priority=file.priority,
     )
     sent = backend.submit(request)
     try:
-        unchanged(world, folder, file)
+        if effect.fed is None:
+            unchanged(world, folder, file)
     except FileError:
         with suppress(WatcherError):
             backend.cancel(sent.remote)
@@ -80,6 +86,42 @@ def _sources(
     sent = (part for part in file.parts if part.name)
     parts = (Source(part.name, part.print.size, opener(part.path)) for part in sent)
     return (Source(own, file.print.size, main), *parts)
+
+
+def _outputs_of(world: World, file: FileRecord, fed: JobRecord, take: str) -> tuple[Source, ...]:
+    """The staged outputs of another job, the main one first.
+
+    Raises:
+        Refused: there is none, or none that ``take`` asks for.
+        FileGone: staging was lost.
+    """
+    folder = world.folder(file.folder, file.id)
+    place = staging_of(world, folder, file, fed.id)
+    fits = [one for one in fed.outputs if not take or globs.matches(take, one.name)]
+    if not fits:
+        wanted = f" that matches take: {take!r}" if take else ""
+        raise Refused(f"job {fed.label} made no output{wanted}")
+    main = min(fits, key=lambda one: (bundles.likely(one.name) or len(bundles.MAINS) + 1, one.name))
+    ordered = (main, *(one for one in fed.outputs if one is not main))
+
+    def opener(name: str) -> Callable[[], Reads]:
+        return lambda: world.files.open(place, name)
+
+    for one in ordered:
+        if world.files.look(place, one.name) is None:
+            raise FileGone("staging was lost", where=one.name)
+    return tuple(Source(one.name, one.size, opener(one.name)) for one in ordered)
+
+
+def staging_of(world: World, folder: Folder, file: FileRecord, job_id: int) -> Path:
+    """Where the outputs of a job are staged."""
+    name = token(file.id, job_id, file.arrival)
+    return world.files.staged(folder.output, world.settings.state, name)
+
+
+def token(file_id: int, job_id: int, arrival: int) -> str:
+    """The name of a job's staging folder; a file that starts over never meets its past life's."""
+    return f"{file_id:x}-{job_id:x}-{arrival}"
 
 
 def root_in_archive(world: World, folder: Folder, rule: Rule, file: FileRecord) -> str:

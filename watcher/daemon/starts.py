@@ -9,7 +9,7 @@ import uuid
 from collections import deque
 
 from watcher.core import windows
-from watcher.core.lifecycle import UNFINISHED, spec_of, start
+from watcher.core.lifecycle import UNFINISHED, ready, spec_of, start
 from watcher.core.model import JobRecord, JobState, Work
 from watcher.core.ports import Lane
 from watcher.core.queueing import WINDOW, Queue
@@ -72,6 +72,8 @@ class Starts:
         if rule is None or job.id in books.active.copying:
             return True
         spec = spec_of(rule, job)
+        if not ready(work, spec):
+            return True  # it gets in line when the job before it is staged
         if not self._slot(spec) or not windows.is_open(rule.when, books.clock.now()):
             return False
         if spec.process == PASS:
