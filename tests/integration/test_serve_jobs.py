@@ -317,6 +317,17 @@ def test_the_client_understands_every_refusal(server, backend, tmp_path):
     server.ask("DELETE", f"/jobs/{job}")
 
 
+def test_warnings_and_failures_for_good_reach_the_daemon(server, backend):
+    empty = server.submit("convert_file", file=("empty.stl", b""), params={"extension": "glb"})
+    warned = server.submit(script="def main(pc, params):\n    pc.warn('no texture')\n")
+    raised = server.submit(script="def main(pc, params):\n    raise ValueError\n")
+    for job in (empty, warned, raised):
+        server.wait(job)
+    told = backend.status([empty, warned, raised])
+    assert [told[job].permanent for job in (empty, warned, raised)] == [True, False, False]
+    assert told[warned].warnings == ("no texture",)
+
+
 # ---------------------------------------------------------------- much of it
 def test_ten_thousand_jobs_are_listed_quickly(tmp_path):
     jobs = tmp_path / "state" / "jobs"

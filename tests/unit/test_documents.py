@@ -65,6 +65,12 @@ def test_a_failure_gives_its_reason_in_short_and_its_traceback_in_detail():
     assert told["error"] == '  File "script.py", line 1\n  File "a.py", line 2\nE: no'
 
 
+def test_a_failure_that_is_for_good_says_so():
+    failed = replace(JOB, status="FAILURE", error="empty", permanent=1)
+    assert documents.details(failed)["permanent"] is True
+    assert "permanent" not in documents.details(replace(failed, permanent=0))
+
+
 def test_last_words_without_a_reason_are_followed_by_it():
     failed = replace(JOB, status="FAILURE", error="crashed", detail="Fatal: segv")
     assert documents.details(failed)["error"] == "Fatal: segv\ncrashed"

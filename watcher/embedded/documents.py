@@ -5,7 +5,8 @@ folder of this machine, and a field that was told once stays (the real scheduler
 
 The shapes are those that a Pixyz Scheduler 1.0.7 answers with. Mended here: name and times are
 told from the first moment to the last, a failure's short ``error`` is the reason itself, and
-``warnings`` is there when a job has some.
+``warnings`` is there when a job has some, ``permanent`` when it said itself that running it again
+cannot help.
 """
 
 from __future__ import annotations
@@ -49,7 +50,11 @@ def details(job: Job) -> Document:
     }
     if job.status == FAILURE and job.detail:
         found["error"] = _public(job, _long(job))
-    return found | ({"warnings": list(job.warnings)} if job.warnings else {})
+    if job.warnings:
+        found["warnings"] = list(job.warnings)
+    if job.permanent:
+        found["permanent"] = True
+    return found
 
 
 def unknown(job_id: str) -> Document:

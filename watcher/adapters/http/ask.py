@@ -184,7 +184,14 @@ def full(details: Details) -> JobStatus:
         error=reason(said, trace) if failed else "",
         detail=trace if failed else "",
         result=details.result if one.state is State.SUCCESS else None,
+        warnings=_texts(details.document.get("warnings")),
+        permanent=details.document.get("permanent") is True,
     )
+
+
+def _texts(value: object) -> tuple[str, ...]:
+    """Warnings, which ``watcher serve`` tells and the real server does not."""
+    return tuple(each for each in value if isinstance(each, str)) if isinstance(value, list) else ()
 
 
 # how the real server's workers tell of a process that died or was stopped

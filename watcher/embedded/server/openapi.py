@@ -237,10 +237,11 @@ def _schemas() -> Schema:
         "retry": {"type": "integer"},
         "result": {"description": "whatever the script returned: any JSON value"},
         "warnings": {"type": "array", "items": {"type": "string"}},
+        "permanent": {"const": True, "description": "running it again cannot help"},
     }
     return {
         "Job": _object(short),
-        "Details": _object(short | more, optional=["warnings"]),
+        "Details": _object(short | more, optional=["warnings", "permanent"]),
         "Jobs": _object({"jobs": {"type": "array", "items": _ref("Job")}}),
         "Outputs": _names("outputs"),
         "Processes": _names("processes"),
