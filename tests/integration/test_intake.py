@@ -378,6 +378,20 @@ def test_an_unreadable_file_arrives_only_after_patience_and_a_readable_one_at_on
         assert box.heard.of(Arrival)[-1].asset.cut
 
 
+def test_a_part_that_cannot_be_read_is_named_as_missing(root):
+    if INNER not in os.environ and os.geteuid() == 0:
+        without_rights(test_a_part_that_cannot_be_read_is_named_as_missing.__name__)
+        return
+    (root / "a.mtl").write_bytes(b"x")
+    (root / "a.mtl").chmod(0)
+    with running(root, wait_for_parts=1.0, match=Match(globs=("*.obj",))) as box:
+        (root / "a.obj").write_bytes(b"mtllib a.mtl\n")
+        box.wait_paths(["a.obj"])
+        asset = box.heard.of(Arrival)[0].asset
+        assert not asset.cut
+        assert "a.mtl: no permission" in asset.missing[0]
+
+
 def test_odd_files_are_told_once_and_never_opened(root):
     os.mkfifo(root / "pipe.step")
     (root / "link.step").symlink_to("/etc/passwd")

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 
 from watcher.core import assets, bundles
 from watcher.core.bundles import Unit
-from watcher.core.model import Asset, Facts, Lease, Part
+from watcher.core.model import Asset, Facts, Lease, Part, printable
 from watcher.core.ports import Clock, Files
 from watcher.core.rules import refusal
 from watcher.core.settings import Folder, Rule
@@ -23,7 +23,7 @@ from watcher.daemon import sidecars
 from watcher.daemon.candidates import Key
 from watcher.daemon.collect import Collected, Collector
 from watcher.daemon.sightings import Arrival, Fault, Sighting
-from watcher.errors import FileError
+from watcher.errors import Denied, FileError
 
 SHORTEST = 0.2  # seconds between two tries without an event
 LONGEST = 10.0
@@ -176,25 +176,29 @@ class Assembly:
     def _guarded(self, key: Key, waiting: Waiting) -> None:
         try:
             done = self._try(waiting)
-        except FileError:
-            done = self._hindered(waiting)
+        except FileError as error:
+            done = self._hindered(waiting, error)
         except Exception as error:  # noqa: BLE001  (one bad file must not end the thread)
             done = self._hand(waiting, Fault(*key, f"{type(error).__name__}: {error}"))
         if done and self._waiting.get(key) is waiting:
             self._waiting.pop(key)
 
-    def _hindered(self, waiting: Waiting) -> bool:
+    def _hindered(self, waiting: Waiting, error: FileError) -> bool:
         """A file cannot be read: patience until the deadline, unless it had that already."""
         now = self._clock.monotonic()
         facts = waiting.facts
         spent = facts is not None and facts.lease is Lease.UNREADABLE
-        if facts is not None and (spent or now >= waiting.since + waiting.rule.wait_for_parts):
+        if facts is None or not (spent or now >= waiting.since + waiting.rule.wait_for_parts):
+            waiting.at = now + RETRY
+            return False
+        name, path, rule = waiting.folder.name, waiting.unit.anchor, waiting.rule.name
+        if isinstance(error, Denied) and error.where != printable(path):
+            # a part that we may not read lacks as one that is not there
+            asset = Asset(name, path, facts.fingerprint, missing=(str(error),), rule=rule)
+        else:
             # it arrives all the same, and fails with the reason that reading it gives
-            name, path = waiting.folder.name, waiting.unit.anchor
-            asset = Asset(name, path, facts.fingerprint, cut=True, rule=waiting.rule.name)
-            return self._hand(waiting, Arrival(asset))
-        waiting.at = now + RETRY
-        return False
+            asset = Asset(name, path, facts.fingerprint, cut=True, rule=rule)
+        return self._hand(waiting, Arrival(asset))
 
     # ------------------------------------------------------------ one try
     def _try(self, waiting: Waiting) -> bool:
