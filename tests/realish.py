@@ -66,6 +66,7 @@ class Record:
     params: object
     name: str | None
     inputs: Path
+    root_file: str = ""
     status: str = "PENDING"
     progress: int | None = None
     error: str | None = None
@@ -84,7 +85,7 @@ class _Context(dict):
 
     def get_input_file(self):
         found = sorted(p for p in self._record.inputs.rglob("*") if p.is_file())
-        root = self.get("root_file")
+        root = self._record.root_file
         return str(self._record.inputs / root) if root else str(found[0]) if found else None
 
     def get_output_dir(self, name=""):
@@ -223,6 +224,7 @@ class Realish:
             json.loads(form.get("params") or "{}"),
             form.get("name"),
             inputs,
+            config.get("root_file") or "",
         )
         with self._wake:
             self.jobs[record.uuid] = record

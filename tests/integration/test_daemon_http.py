@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 
 import pytest
 
@@ -211,3 +213,51 @@ def test_a_flapping_scheduler_makes_no_flood(studio):
     studio.wants(*names)
     assert len(studio.events("trouble")) <= 1
     assert len({form["config"] for form in studio.scheduler.posts}) == 10
+
+
+TEXTURED = {
+    "a.obj": b"mtllib a.mtl\nv 0 0 0\nv 1 0 0\nv 0 1 0\nusemtl m\nf 1 2 3\n",
+    "a.mtl": b"newmtl m\nmap_Kd tex/a.png\n",
+    "tex/a.png": b"\x89PNG\r\n\x1a\n",
+}
+LISTS = """
+import pathlib
+def main(pc, params):
+    main = pathlib.Path(pc.get_input_file())
+    found = sorted(str(p.relative_to(main.parent)) for p in main.parent.rglob("*") if p.is_file())
+    pathlib.Path(pc.get_output_dir(), "list").write_text(" ".join([main.name, *found]))
+"""
+
+
+def test_an_asset_of_several_files_goes_as_one_zip_with_its_root_file(tmp_path):
+    studio = Studio(tmp_path, script=LISTS, rules=RULE.replace('"*"', '"*.obj"'))
+    studio.scheduler.start()
+    try:
+        (tmp_path / "in" / "tex").mkdir()
+        for name in ("tex/a.png", "a.mtl", "a.obj"):
+            (tmp_path / "in" / name).write_bytes(TEXTURED[name])
+        studio.start()
+        until(studio.delivered)
+        assert studio.delivered() == {"a.obj.out": b"a.obj a.mtl a.obj tex/a.png"}
+        assert json.loads(studio.scheduler.posts[0]["config"])["root_file"] == "a.obj"
+    finally:
+        studio.close()
+
+
+def test_once_ends_with_3_when_only_a_dead_scheduler_is_left(tmp_path):
+    dead = '      - {name: dead, match: "*.dead", process: api_test, scheduler: dead}\n'
+    studio = Studio(tmp_path, rules=dead + RULE)
+    studio.schedulers("schedulers: {dead: {url: 'http://127.0.0.1:9'}}\n")
+    studio.scheduler.start()
+    command = [sys.executable, "-m", "watcher", "run", "--once", "--timeout", "3s"]
+    try:
+        studio.drop("a.obj")
+        studio.drop("b.dead")
+        made = [*command, "-c", str(tmp_path / "watcher.yaml")]
+        done = subprocess.run(made, capture_output=True, text=True, timeout=100)
+        assert done.returncode == 3, done.stdout
+        assert "http://127.0.0.1:9" in done.stdout + done.stderr
+        assert studio.delivered() == {"a.obj.out": b"hsem"}
+        (tmp_path / "in" / "b.dead").unlink()
+    finally:
+        studio.close()

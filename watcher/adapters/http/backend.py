@@ -18,7 +18,7 @@ from watcher.adapters.http.client import Client, Submission
 from watcher.adapters.http.wire import State
 from watcher.core.model import Fetched, JobStatus, Submitted
 from watcher.core.ports import JobRequest
-from watcher.errors import Garbled, JobLost, Refused, TooEarly
+from watcher.errors import Garbled, JobLost, OutsideRoot, Refused, TooEarly
 
 
 class HttpBackend:
@@ -31,6 +31,8 @@ class HttpBackend:
 
     def submit(self, request: JobRequest) -> Submitted:
         """Send the job under the caller's key; the reply's id may be another one."""
+        for source in request.sources:
+            _inside(source.name)
         config: dict[str, Any] = {"task_id": request.key}
         if request.entrypoint != "main":
             config["entrypoint"] = request.entrypoint
@@ -133,6 +135,13 @@ class HttpBackend:
         """Close the connections."""
         self._asking.close()
         self._client.close()
+
+
+def _inside(name: str) -> None:
+    try:
+        download.inside(Path(), name)
+    except OutsideRoot as error:
+        raise Refused("the name of an input leads out of its folder", where=name) from error
 
 
 def _fetched(path: Path, into: Path) -> Fetched:
