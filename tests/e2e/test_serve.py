@@ -87,6 +87,7 @@ def test_a_port_that_is_taken_is_told(tmp_path):
         (["--workers", "many"], "--workers"),
         (["--workers", "0"], "--workers"),
         (["--keep", "soon"], "--keep"),
+        (["--keep", "0s"], "--keep"),
         (["--processes", "/nowhere/at/all"], "/nowhere/at/all"),
         (["--port", "x"], "port"),
         (["--token", ""], "empty"),
@@ -163,6 +164,14 @@ def test_old_jobs_go(tmp_path):
     with start_server(tmp_path, "--keep", "1s") as server:
         job = server.submit("api_test")
         until(lambda: server.details(job)["result"] == "None" and gone(server, job), what="purge")
+
+
+def test_ipv6_and_debug_words(tmp_path):
+    if not socket.has_ipv6:
+        pytest.skip("no IPv6 here")
+    with start_server(tmp_path, "--host", "::1", "--workers", "1", "--keep", "forever") as server:
+        assert server.url.startswith("http://[::1]:")
+        assert server.wait(server.submit("api_test"))["status"] == "SUCCESS"
 
 
 def gone(server: Server, job: str) -> bool:

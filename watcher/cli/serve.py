@@ -168,6 +168,9 @@ def _keep(text: str) -> float | None:
     if text == FOREVER:
         return None
     try:
-        return duration(text)
+        seconds = duration(text)
     except ValueError as error:
         raise UsageError(f"{error}, nor `{FOREVER}`", where="--keep") from error
+    if seconds <= 0:
+        raise UsageError("results would be gone before anybody reads them", where="--keep 0")
+    return seconds

@@ -10,6 +10,8 @@ import signal
 import threading
 import time
 
+from structlog.typing import FilteringBoundLogger
+
 from watcher import __version__
 from watcher.cli.serve import Wanted
 from watcher.core.settings import Secret
@@ -17,6 +19,7 @@ from watcher.daemon import logs
 from watcher.embedded.scheduler import EmbeddedOptions, EmbeddedScheduler
 from watcher.embedded.server.app import Api, Serving
 from watcher.embedded.server.host import Host, bind
+from watcher.errors import WatcherError
 
 _LOOK_EVERY = 1.0  # seconds between looks at the server's thread
 _PURGE_EVERY = 600.0
@@ -47,7 +50,7 @@ def run(wanted: Wanted, *, verbose: bool) -> None:
                 token=bool(wanted.token),
                 scripts=wanted.scripts,
             )
-            _watch(scheduler, host, stop, wanted.keep)
+            watch(scheduler, host, stop, wanted.keep, log)
             log.info("serve.stopping")
             host.stop()
             api.close()
@@ -63,12 +66,25 @@ def _stop_on_signals() -> threading.Event:
     return stop
 
 
-def _watch(
-    scheduler: EmbeddedScheduler, host: Host, stop: threading.Event, keep: float | None
+def watch(
+    scheduler: EmbeddedScheduler,
+    host: Host,
+    stop: threading.Event,
+    keep: float | None,
+    log: FilteringBoundLogger,
 ) -> None:
-    """Until a signal; meanwhile old jobs go."""
+    """Until a signal; meanwhile what ended more than ``keep`` seconds ago goes.
+
+    Raises:
+        WatcherError: the server's thread ended by itself.
+    """
     due = 0.0
-    while host.alive and not stop.wait(_LOOK_EVERY):
+    while not stop.wait(_LOOK_EVERY):
+        if not host.alive:
+            raise WatcherError("the server ended by itself", fix="see its log, then start it again")
         if keep is not None and time.monotonic() >= due:
-            scheduler.purge(time.time() - keep)
             due = time.monotonic() + min(_PURGE_EVERY, max(1.0, keep / 4))
+            try:
+                scheduler.purge(time.time() - keep)
+            except WatcherError as error:  # a full disk passes; the jobs go the next time
+                log.warning("trouble", where="old jobs", reason=str(error))
