@@ -47,7 +47,7 @@ def render(shapes: dict[str, Any], camera: View, size: tuple[int, int], samples:
     # each light in a picture of its own: choosing between them at random is what makes noise
     lit = [
         _draw(mi, camera, size, max(samples // 4, 1), {"sun": sun, **shapes}, depth=2),
-        _draw(mi, camera, size, samples, {"sky": sky, **shapes}, depth=3),
+        _draw(mi, camera, size, samples - samples // 4, {"sky": sky, **shapes}, depth=3),
     ]
     return np.concatenate([lit[0][..., :3] + lit[1][..., :3], lit[1][..., 3:]], axis=2)
 
