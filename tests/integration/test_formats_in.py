@@ -1,7 +1,10 @@
 """Every input format, by small models whose truth is known; looked at without our own readers."""
 
+import base64
+import os
 import struct
 import zipfile
+from binascii import crc32
 from pathlib import Path
 
 import models
@@ -9,7 +12,7 @@ import numpy as np
 import pytest
 from test_processes import MODELS, Pc
 
-from watcher.embedded.formats import checks, kinds
+from watcher.embedded.formats import cad, checks, kinds, pixels
 from watcher.embedded.processes import convert_file, generate_metadata
 from watcher.embedded.script import JobFailure
 
@@ -382,3 +385,89 @@ def test_what_is_broken_fails_in_one_clear_line(put, convert, name, content, wor
     assert name in text
     assert "\n" not in text
     assert not [word for word in ("Error", "Exception", str(path.parent)) if word in text]
+
+
+def test_a_crash_of_opencascade_is_the_files_fault(tmp_path):
+    with pytest.raises(JobFailure, match="OpenCASCADE crashed on it"):
+        cad._apart(lambda: os.kill(os.getpid(), 11), "a.step")
+
+    def exhausted():
+        raise MemoryError
+
+    with pytest.raises(MemoryError):
+        cad._apart(exhausted, "a.step")
+    assert cad._apart(lambda: b"x" * 1_000_000, "a.step") == b"x" * 1_000_000
+
+
+def test_parts_named_by_their_place_get_the_name_of_their_mesh():
+    nodes = [{"name": "=>[0:1:1]", "children": [1]}, {"name": "=>[0:1]", "mesh": 0}, {"name": "a"}]
+    tree = {"nodes": [*nodes, {"name": "=>[0:2]"}], "meshes": [{"name": "Bolt"}]}
+    assert cad.name_parts(tree)
+    assert [node["name"] for node in tree["nodes"]] == ["Bolt", "Bolt", "a", "part"]
+    assert not cad.name_parts(tree)
+
+
+def test_a_picture_too_big_to_unpack_is_left_out():
+    told = []
+    header = struct.pack(">IIBBBBB", 60_000, 60_000, 8, 2, 0, 0, 0)
+    chunk = b"IHDR" + header
+    bomb = b"\x89PNG\r\n\x1a\n" + struct.pack(">I", 13) + chunk + struct.pack(">I", crc32(chunk))
+    assert pixels.picture(bomb, told.append) is None
+    assert pixels.picture(models.png(1), told.append) is not None
+    assert pixels.picture(None, told.append) is None
+    assert len(told) == 1
+
+
+def test_textures_of_a_glb_that_are_broken_or_have_no_coordinates_are_left_out(put, convert):
+    def textured(content):
+        def change(tree):
+            text = base64.b64encode(content).decode()
+            tree["images"] = [{"uri": f"data:image/png;base64,{text}"}]
+            tree["textures"] = [{"source": 0}]
+            tree["materials"] = [{"pbrMetallicRoughness": {"baseColorTexture": {"index": 0}}}]
+            tree["meshes"][0]["primitives"][0]["material"] = 0
+
+        return models.glb(change)
+
+    made = convert(put("a.glb", textured(models.png((1, 2, 3)))), "obj")
+    assert "map_Kd" not in (made.folder / "output.mtl").read_text()
+    missing = models.glb(lambda tree: tree.update(textures=[{"source": 3}]))
+    with pytest.raises(JobFailure, match="image 3, which does not exist"):
+        convert(put("b.glb", missing))
+
+
+CORNERS = "0 0 2 1 1 0 0 0 1 1 3 0 0 0 3 1 2 0 1 1 2 0 3 1"
+_PARAMS = "".join(f'<param name="{part}" type="float"/>' for part in "RG")
+PAINTED = (
+    models.COLLADA.replace('<input semantic="TEXCOORD"', '<input semantic="COLOR"')
+    .replace('<instance_material symbol="m" target="#mat"/>', "")
+    .replace('count="4" stride="2"><param', f'count="2" stride="4">{_PARAMS}<param')
+)
+
+
+def test_collada_without_a_material_shows_the_colours_of_its_corners(put, convert):
+    binary = PAINTED.replace("0 0 2 2 1 1 0 0 1 1 3 3 0 0 3 3 2 2 1 1 2 2 3 3", CORNERS)
+    seen = models.look(convert(put("a.dae", binary)).file)
+    assert (seen["triangles"], seen["coloured"]) == (8, True)
+    seen = models.look(convert(put("b.dae", PAINTED)).file)
+    assert (seen["triangles"], seen["coloured"]) == (8, False)
+    broken = models.COLLADA.replace('target="#mat"', 'target="#none"')
+    pc = convert(put("c.dae", broken))
+    assert any("broken parts of the document" in text for text in pc.warnings)
+
+
+def test_collada_nodes_that_contain_each_other_are_told(put, convert):
+    loop = models.COLLADA.replace("<translate>0 50 0</translate>", '<instance_node url="#n3"/>')
+    with pytest.raises(JobFailure, match=r"without end|no geometry|cannot be read"):
+        convert(put("a.dae", loop))
+
+
+@pytest.mark.parametrize("extension", ["stl", "ply", "3mf", "off", "dae", "obj", "xyz", "gltf"])
+def test_mirrored_instances_keep_their_outside_out(put, convert, extension):
+    path = put("a.glb", models.glb(lambda tree: tree["nodes"][0].update(scale=[-1, 1, 1])))
+    made = convert(convert(path, extension).file)
+    seen = models.look(made.file)
+    if extension != "xyz":
+        assert seen["triangles"] == 4
+    size = 1000 if extension == "3mf" else 1
+    assert np.allclose(seen["low"] * size, np.array([-1, 0, 0]) * size)

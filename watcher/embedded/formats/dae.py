@@ -120,7 +120,9 @@ def _mesh(primitive: Any, look: Any, where: str) -> Any:
     if hasattr(primitive, "triangleset"):
         primitive = primitive.triangleset()
     index = getattr(primitive, "vertex_index", None)
-    if primitive.vertex is None or index is None or np.ndim(index) != 2 or index.shape[1] != 3:  # noqa: PLR2004 - triangles only: lines have two corners
+    if primitive.vertex is None or index is None or not len(index):
+        return None
+    if np.ndim(index) != 2 or index.shape[1] != 3:  # noqa: PLR2004 - triangles only: lines have two corners
         return None
     corners = np.asarray(index, dtype=np.int64).reshape(-1)
     polygons.inside(corners, len(primitive.vertex), "vertex", where)
@@ -165,7 +167,7 @@ def _colours(primitive: Any, corners: Any, used: Any) -> Any:
     values: Any = np.asarray(sources[0][4].data, dtype=np.float64)
     every: Any = np.asarray(primitive.index)
     index = every[:, :, sources[0][0]].reshape(-1)
-    if not len(index) or index.min() < 0 or index.max() >= len(values):
+    if values.shape[1] not in {3, 4} or index.min() < 0 or index.max() >= len(values):
         return None
     by_vertex = np.zeros((int(corners.max()) + 1, values.shape[1]))
     by_vertex[corners] = values[index]
