@@ -30,6 +30,7 @@ def test_the_lines_are_understood(line, tmp_path, monkeypatch):
     (tmp_path / "params.json").write_text("{}")
     with Replay() as server:
         words = shlex.split(line, comments=True)[1:]
+        words += ["--patience", "0"] if "-w" in words else []
         done = watcher(
             *[server.url if word.startswith("http") else word for word in words],
             *([] if "-u" in words else ["-u", server.url]),

@@ -231,6 +231,7 @@ def test_p3_p4_a_dropped_connection_and_a_lost_store_end_nothing(server):
     done = watcher("-u", server.url, "process", "-n", "x", "-w")
     assert done.code == 0, done.err
     assert done.json["result"] == 1
+    assert done.err.count("asking again for 30 s") == 1
 
 
 def test_p4_a_store_that_stays_away_ends_the_wait(server):

@@ -68,25 +68,34 @@ def look(remote: Remote, uuid: str) -> Details:
         return Details(job, document=job.document)
 
 
-def follow(remote: Remote, uuid: str, waiting: Waiting, seen: Callable[[Details], None]) -> Details:
-    """Look at a job until it has ended; ``seen`` is told of each look.
+def follow(
+    remote: Remote,
+    uuid: str,
+    waiting: Waiting,
+    seen: Callable[[Details], None],
+    note: Callable[[str], None],
+) -> Details:
+    """Look at a job until it has ended; ``seen`` is told of each look, ``note`` of each outage.
 
     Raises:
         TimedOut: it had not ended in time.
         Unreachable: the scheduler stayed away longer than patience allows.
     """
     begun = reached = time.monotonic()
-    word = "not seen"
+    word, away = "not seen", False
     while True:
         try:
             details = look(remote, uuid)
         except Unauthorized:
             raise
-        except Unreachable:
+        except Unreachable as error:
             if time.monotonic() - reached >= waiting.patience:
                 raise
+            if not away:
+                note(f"{error}; asking again for {waiting.patience:g} s")
+            away = True
         else:
-            reached, word = time.monotonic(), details.job.state
+            reached, word, away = time.monotonic(), details.job.state, False
             seen(details)
             if details.job.state.ended:
                 return details

@@ -84,7 +84,7 @@ def status(uuid: str, watch: bool, timeout: float | None, patience: float) -> No
         return
     with reached(runs=True, timeout=timeout) as remote, named(uuid):
         with Bars() as bars:
-            found = follow(remote, uuid, Waiting(timeout, patience), _Watched(bars))
+            found = follow(remote, uuid, Waiting(timeout, patience), _Watched(bars), bars.note)
         shown = {key: found.document.get(key) for key in SHORT}
         _short(shown)
     succeeded(found)

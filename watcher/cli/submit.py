@@ -155,7 +155,7 @@ def ended(remote: Remote, job: Job, waiting: Waiting, bars: Bars) -> Details:
 
     The real scheduler forgets the name of a job that fails: it is told as it was given.
     """
-    found = follow(remote, job.uuid, waiting, Queue(bars))
+    found = follow(remote, job.uuid, waiting, Queue(bars), bars.note)
     if found.job.name is not None or not job.name:
         return found
     named_again = replace(found.job, name=job.name)
