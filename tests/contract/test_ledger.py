@@ -446,3 +446,20 @@ def test_the_params_of_a_sidecar_are_kept_and_changed(ledger):
     after = moved(work.file, params={})
     ledger.apply([SaveFile(work.file, after, (Note(2.0, "touched"),))])
     assert ledger.work(work.file.id).file.params == {}
+
+
+def test_files_are_searched_by_part_of_their_path_whatever_its_case(ledger):
+    names = ["Wing/Rib.step", "wing/spar.step", "seat.step", "e\u0301tage.step", "bad\udcff.step"]
+    ids = {name: accept(ledger, name).file.id for name in names}
+
+    def found(q, **more):
+        return [work.file.id for work in ledger.files(q=q, **more)]
+
+    assert found("WING") == [ids["wing/spar.step"], ids["Wing/Rib.step"]]
+    assert found("g/r") == [ids["Wing/Rib.step"]]
+    assert found("\u00c9TAGE") == [ids["e\u0301tage.step"]]
+    assert found("\udcff") == [ids["bad\udcff.step"]]
+    assert found("%") == found("nothing") == []
+    assert found("step", limit=2, offset=1) == [ids["e\u0301tage.step"], ids["seat.step"]]
+    assert found("step", folder="none") == []
+    assert len(found("")) == len(names)

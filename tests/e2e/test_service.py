@@ -12,6 +12,7 @@ import time
 import urllib.error
 import urllib.request
 from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
@@ -220,3 +221,99 @@ def test_files_in_work_end_as_they_were_accepted(tmp_path):
         run.until((tmp_path / "a/done/one.txt").exists)
         run.until((tmp_path / "a/out/new/two.out").exists)
         assert run.events().count("file.delivered") == 2
+
+
+class Receiver:
+    """A webhook; keeps what it was told."""
+
+    def __init__(self):
+        told = self.told = []
+
+        class Answer(BaseHTTPRequestHandler):
+            def do_POST(self):
+                told.append(json.loads(self.rfile.read(int(self.headers["content-length"]))))
+                self.send_response(204)
+                self.end_headers()
+
+            def log_message(self, *_):
+                pass
+
+        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Answer)
+        self.thread = threading.Thread(target=self.server.serve_forever)
+        self.thread.start()
+
+    def close(self):
+        self.server.shutdown()
+        self.thread.join()
+        self.server.server_close()
+
+
+WAITING = """\
+  - name: a
+    input: ./a/in
+    output: ./a/out
+    settle: 100ms
+    scan_every: 500ms
+    max_in_flight: 1
+    rules:
+      - name: {rule}
+        match: "*.txt"
+        jobs: [{{script: ./{script}}}]
+        deliver: "{{stem}}.{{ext}}"
+"""
+
+
+def test_what_waits_for_a_rule_that_is_gone_is_held_told_and_goes_on(tmp_path):
+    hook = Receiver()
+    (tmp_path / "slow.py").write_text(SCRIPT.format(gate=str(tmp_path / "gate")))
+    (tmp_path / "other.py").write_text("def main(pc, params):\n    return None\n")
+    slow = WAITING.format(rule="slow", script="slow.py")
+    port = hook.server.server_address[1]
+    notify = f"notify: [{{url: 'http://127.0.0.1:{port}/', wait: 100ms, every: 1s}}]\n"
+    try:
+        with daemon(tmp_path, slow) as run:
+            (tmp_path / "a/in/one.txt").write_text("1")
+            run.until(lambda: "job.submitted" in run.events())
+            (tmp_path / "a/in/two.txt").write_text("2")
+            run.until(lambda: run.events().count("file.accepted") == 2)
+            run.write(WAITING.format(rule="new", script="other.py"))
+            run.config.write_text(notify + run.config.read_text())
+            os.kill(run.pid, signal.SIGHUP)
+            run.until(lambda: "file.held" in run.events())
+            told = run.cli("explain", "a/in/two.txt").stdout
+            assert "rule 'slow' of folder 'a' is no longer configured" in told
+            status, text = run.ask("/readyz")
+            assert status == 503
+            assert "1 held" in text
+            run.config.write_text("folders: nonsense")
+            os.kill(run.pid, signal.SIGHUP)
+            run.until(lambda: any(one["events"][0]["kind"] == "refused" for one in hook.told))
+            assert "the new configuration was refused" in run.ask("/")[1]
+            run.write(slow)
+            os.kill(run.pid, signal.SIGHUP)
+            (tmp_path / "gate").touch()
+            run.until((tmp_path / "a/out/one.out").exists)
+            run.until((tmp_path / "a/out/two.out").exists)
+            assert run.events().count("file.delivered") == 2
+    finally:
+        hook.close()
+
+
+def test_a_start_with_other_jobs_holds_what_is_in_work(tmp_path):
+    (tmp_path / "slow.py").write_text(SCRIPT.format(gate=str(tmp_path / "gate")))
+    (tmp_path / "other.py").write_text("def main(pc, params):\n    return None\n")
+    slow = WAITING.format(rule="r", script="slow.py")
+    with daemon(tmp_path, slow) as run:
+        (tmp_path / "a/in/one.txt").write_text("1")
+        run.until(lambda: "job.submitted" in run.events())
+        (tmp_path / "a/in/two.txt").write_text("2")
+        run.until(lambda: run.events().count("file.accepted") == 2)
+    (tmp_path / "notify").unlink()
+    with daemon(tmp_path, WAITING.format(rule="r", script="other.py")) as run:
+        run.until(lambda: run.events().count("file.held") == 2)
+        assert "has other jobs now" in run.log.read_text()
+        run.write(slow)
+        os.kill(run.pid, signal.SIGHUP)
+        (tmp_path / "gate").touch()
+        run.until((tmp_path / "a/out/one.out").exists)
+        run.until((tmp_path / "a/out/two.out").exists)

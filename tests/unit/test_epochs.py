@@ -29,6 +29,10 @@ def test_a_file_is_under_the_configuration_that_took_it():
     assert settings_of(NOW, former, 11) is second
     assert settings_of(NOW, former, 21) is NOW
     assert settings_of(NOW, (), 1) is NOW
+    former[0].left.add(4)  # it was held meanwhile
+    former[1].left.add(4)
+    assert settings_of(NOW, former, 4) is NOW
+    assert settings_of(NOW, former, 5) is first
 
 
 def test_names_are_found_or_not():

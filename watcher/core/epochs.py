@@ -8,7 +8,7 @@ with time, so the last id of an epoch tells whose file it is.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from watcher.core.lifecycle import UNFINISHED
 from watcher.core.model import Work
@@ -17,15 +17,20 @@ from watcher.core.settings import Folder, Rule, Settings
 
 @dataclass(frozen=True, slots=True)
 class Epoch:
-    """A configuration that was replaced; ``last`` is the highest id given out under it."""
+    """A configuration that was replaced; ``last`` is the highest id given out under it. ``left``
+    are files that were held since: they go on under the configuration that let them."""
 
     last: int
     settings: Settings
+    left: set[int] = field(default_factory=set, compare=False)
 
 
 def settings_of(current: Settings, former: Sequence[Epoch], file_id: int) -> Settings:
     """The configuration that a file was accepted under; ``former`` stands oldest first."""
-    return next((one.settings for one in former if file_id <= one.last), current)
+    for one in former:
+        if file_id <= one.last and file_id not in one.left:
+            return one.settings
+    return current
 
 
 def folder_named(settings: Settings, name: str) -> Folder | None:

@@ -123,6 +123,8 @@ class Engine:
         file = work.file
         if file.state is not FileState.HELD or file.next_at:
             return work
+        for epoch in self.books.former:
+            epoch.left.add(file.id)
         step = Step(work)
         step.move_file(FileEvent.BEGIN, self.books.clock.now(), reason="")
         self.books.note(step)
