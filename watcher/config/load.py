@@ -155,7 +155,11 @@ def _unreached(check: checks.Checking, made: Settings) -> list[Problem]:
     """Rules that stand after one that takes every file."""
     found = []
     for number, folder in enumerate(made.folders):
-        taken = [index for index, rule in enumerate(folder.rules) if takes_all(rule.match)]
+        taken = [
+            index
+            for index, rule in enumerate(folder.rules)
+            if takes_all(rule.match) and rule.bundle is None
+        ]
         for index in range(taken[0] + 1, len(folder.rules)) if taken else ():
             place = check.tree.at(("folders", number, "rules", index))
             first = folder.rules[taken[0]].name
