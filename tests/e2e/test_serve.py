@@ -46,12 +46,13 @@ def test_a_job_from_form_to_output_and_a_stop_that_ends_well(tmp_path):
         assert TOKEN not in "".join(server.lines)
 
 
-@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
-def test_jobs_survive_the_end_of_the_server(tmp_path, number):
+@pytest.mark.parametrize(("number", "seconds"), [(signal.SIGKILL, 3), (signal.SIGTERM, 8)])
+def test_jobs_survive_the_end_of_the_server(tmp_path, number, seconds):
+    """With SIGTERM the running job outlasts its grace."""
     with start_server(tmp_path, "--workers", "1") as server:
         done = server.submit("api_test", params={"a": 1})
         server.wait(done)
-        running = server.submit("sleep", params={"duration": 8})
+        running = server.submit("sleep", params={"duration": seconds})
         queued = server.submit("api_test", name="later")
         server.wait(running, "RUNNING")
         server.end(number)

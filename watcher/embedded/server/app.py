@@ -156,7 +156,7 @@ class Api:
     async def _jobs(self, request: Request) -> Response:
         if request.method == "POST":
             return await self._submit(request)
-        return as_json(documents.jobs(await run_sync(self._scheduler.summaries)))
+        return await run_sync(lambda: as_json(documents.jobs(self._scheduler.summaries())))
 
     async def _submit(self, request: Request) -> Response:
         place = await run_sync(self._place)
@@ -213,8 +213,10 @@ class Api:
         return as_json(documents.short(now or job), 202)
 
     async def _details(self, request: Request) -> Response:
-        job_id = request.path_params["uuid"]
-        job = await run_sync(self._scheduler.get, job_id)
+        return await run_sync(self._told, request.path_params["uuid"])
+
+    def _told(self, job_id: str) -> Response:
+        job = self._scheduler.get(job_id)
         return as_json(documents.details(job) if job else documents.unknown_details(job_id))
 
     async def _record(self, request: Request) -> Response:
