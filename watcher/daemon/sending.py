@@ -19,7 +19,14 @@ from watcher.core.ports import JobRequest, Reads, Source
 from watcher.core.settings import Folder, Rule
 from watcher.daemon.archives import chosen
 from watcher.daemon.world import World
-from watcher.errors import FileChanged, FileError, FileGone, Refused, WatcherError
+from watcher.errors import (
+    FileChanged,
+    FileError,
+    FileGone,
+    FolderOffline,
+    Refused,
+    WatcherError,
+)
 
 
 def submit(world: World, effect: Submit) -> Result:
@@ -58,6 +65,10 @@ def submit(world: World, effect: Submit) -> Result:
     try:
         if effect.fed is None:
             unchanged(world, folder, file)
+    except FolderOffline:
+        # nothing is known against it: when the folder is back, its scan tells of new content. To
+        # cancel would be worse, since the next try under this key would find a revoked job
+        pass
     except FileError:
         with suppress(WatcherError):
             backend.cancel(sent.remote)
