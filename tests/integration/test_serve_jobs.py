@@ -346,7 +346,7 @@ def test_ten_thousand_jobs_are_listed_quickly(tmp_path):
         began = time.monotonic()
         listed = server.ask("GET", "/jobs").json()["jobs"]
         assert len(listed) == 10_000
-        assert time.monotonic() - began < 5  # 0.1 s on a quiet machine
+        assert time.monotonic() - began < 5  # 0.2 to 0.5 s were seen at a load of 7 on 2 cores
 
 
 def test_a_big_upload_passes_in_flat_memory(tmp_path):
