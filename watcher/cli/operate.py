@@ -103,6 +103,7 @@ def _run(config: Path | None, patience: float | None, *, verbose: bool) -> int:
             log.warning("config.warning", reason=warning)
         return fresh.settings
 
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)  # a reload asked for before there is anything
     service = Service(settings, log, configuration=again)
     service.handle_signals()
     if patience is None:

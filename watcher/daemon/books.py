@@ -78,6 +78,7 @@ class Books:
         self.tally = Tally()
         self.performing = 0
         self.stopping = False
+        self.draining = False  # as stopping, for the sake of a new configuration
         self.assembled = {
             folder.name for folder in settings.folders if ledger.assembled(folder.name)
         }

@@ -134,6 +134,7 @@ class Engine:
         """Accepted files of a rule that is gone wait for its return, and say so."""
         books, last = self.books, None
         while works := books.ledger.waiting(lane, WINDOW, last):
+            self.beat = books.clock.monotonic()  # there may be very many
             last = (works[-1].file.priority, works[-1].file.id)
             for work in works:
                 books.hold(work, books.obstacle(work, now=True))
@@ -163,9 +164,12 @@ class Engine:
 
     def run(self, until: Callable[[], bool]) -> None:
         """Turn until ``until`` says so, or until a stop has drained."""
-        while not until() and not (self.books.stopping and self.books.performing == 0):
+        while not until() and not (self._ending() and self.books.performing == 0):
             self.turn()
         self.books.commit()
+
+    def _ending(self) -> bool:
+        return self.books.stopping or self.books.draining
 
     def turn(self, longest: float = 0.5) -> None:
         """One turn; waits at most ``longest`` seconds for a first message."""
@@ -184,7 +188,7 @@ class Engine:
         self.books.ring()
         self._requests()
         self._compact()
-        if not self.books.stopping:
+        if not self._ending():
             self._starts.begin()
             self._hearing.poll()
         self.books.commit()

@@ -310,7 +310,7 @@ class Service:
             return
         self.supervisor.reloading()
         if self.reloads.read():
-            self.engine.books.stopping = True
+            self.engine.books.draining = True
         else:
             self.supervisor.ready(summary(self.health(), self.ledger))
 
