@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
@@ -62,7 +63,7 @@ def convert(input_: Path, params: dict[str, Any], output: str | None, **rest: An
     target = target_of(output, _plain(f"{stem}.{params.get('extension', '')}"))
     _check_target(target, input_)
     wanted, notes = _wanted(CONVERT, input_, params, rest)
-    with reached(runs=True, timeout=rest["timeout"]) as remote, Bars() as bars:
+    with _reached(wanted, rest) as remote, Bars() as bars:
         details = _done(remote, wanted, notes, _waiting(rest), bars)
         uuid = details.job.uuid
         with named(uuid), staging(target.parent) as place:
@@ -132,7 +133,7 @@ def thumbnails(input_: Path, params: dict[str, Any], output: str | None, **rest:
     folder = Path(output or f"{input_.stem}-thumbnails")
     check_folder(folder)
     wanted, notes = _wanted(THUMBNAILS, input_, params, rest)
-    with reached(runs=True, timeout=rest["timeout"]) as remote, Bars() as bars:
+    with _reached(wanted, rest) as remote, Bars() as bars:
         details = _done(remote, wanted, notes, _waiting(rest), bars)
         with named(details.job.uuid), staging(folder) as place:
             names = gather(remote, details.job.uuid, place, bars)
@@ -160,7 +161,7 @@ def metadata(input_: Path, params: dict[str, Any], output: str | None, **rest: A
     if target is not None:
         _check_target(target, input_)
     wanted, notes = _wanted(METADATA, input_, params, rest)
-    with reached(runs=True, timeout=rest["timeout"]) as remote, Bars() as bars:
+    with _reached(wanted, rest) as remote, Bars() as bars:
         details = _done(remote, wanted, notes, _waiting(rest), bars)
         with named(details.job.uuid):
             if not isinstance(details.result, dict):
@@ -186,6 +187,11 @@ def _wanted(
         process=process, name=rest["alias"], params=params, config=config, sources=sources
     )
     return wanted, notes
+
+
+def _reached(wanted: Submission, rest: Mapping[str, Any]) -> AbstractContextManager[Remote]:
+    size = sum(each.size for each in wanted.sources)
+    return reached(runs=True, timeout=rest["timeout"], upload=size)
 
 
 def _waiting(rest: Mapping[str, Any]) -> Waiting:

@@ -23,6 +23,7 @@ from watcher.errors import Unreachable
 F = TypeVar("F", bound=Callable[..., Any])
 Progress = Callable[[int, int], None]  # bytes done, bytes in all (0: unknown)
 READ, LEAST = 60.0, 10.0  # seconds that an answer may take
+STORED = 20e6  # bytes a second that a server stores at the least
 _STOPS = (signal.SIGTERM, signal.SIGHUP)
 
 
@@ -73,13 +74,16 @@ class Remote(Protocol):
 
 
 @contextmanager
-def reached(*, runs: bool = False, timeout: float | None = None) -> Iterator[Remote]:
+def reached(
+    *, runs: bool = False, timeout: float | None = None, upload: int = 0
+) -> Iterator[Remote]:
     """The scheduler of this command line.
 
     Args:
         runs: jobs must go on meanwhile, if the scheduler is in this process.
         timeout: seconds that a person wants to wait in all; a single answer gets no more, and never
-            less than ten, since an upload is only answered when the server has stored it.
+            less than ten.
+        upload: bytes that will be sent: the reply comes only when the server has stored them.
     """
     connection = chosen()
     remote: Remote
@@ -98,7 +102,7 @@ def reached(*, runs: bool = False, timeout: float | None = None) -> Iterator[Rem
                 token=connection.token,
                 ca=connection.ca,
                 insecure=connection.insecure,
-                read=READ if timeout is None else min(READ, max(LEAST, timeout)),
+                read=_patience(timeout) + upload / STORED,
             )
         )
     try:
@@ -109,6 +113,10 @@ def reached(*, runs: bool = False, timeout: float | None = None) -> Iterator[Rem
         raise
     finally:
         remote.close()
+
+
+def _patience(timeout: float | None) -> float:
+    return READ if timeout is None else min(READ, max(LEAST, timeout))
 
 
 @contextmanager

@@ -125,7 +125,8 @@ def _taken(rest: dict[str, Any], entrypoint: str) -> tuple[dict[str, Any], str, 
 
 
 def _run(wanted: Submission, wish: Wish) -> int:
-    with reached(runs=True, timeout=wish.waiting.timeout) as remote:
+    size = sum(each.size for each in wanted.sources)
+    with reached(runs=True, timeout=wish.waiting.timeout, upload=size) as remote:
         with Bars() as bars:
             job = send(remote, wanted, bars)
             stays = wish.watch or chosen().url == EMBEDDED
