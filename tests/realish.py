@@ -42,7 +42,7 @@ class Odd:
     poisoned: bool = False  # GET /jobs is 500 for everybody
     redis_down: bool = False
     nonsense: bool = False  # a captive portal answers
-    post_500: bool = False
+    post_500: str = ""  # jobs whose name ends so are answered with a plain 500
     cut_uploads: int = 0  # closed in the middle of the body
     lost_posts: int = 0  # read in full, not taken, no reply
     lost_replies: int = 0  # taken, no reply
@@ -312,7 +312,7 @@ class _Handler(BaseHTTPRequestHandler):
         self.realish.posts.append(form)
         if odd.redis_down:
             return self._send(503, {"detail": "Service not available: Backend is not ready"})
-        if odd.post_500:
+        if odd.post_500 and form.get("name", "").endswith(odd.post_500):
             return self._plain()
         if odd.lost_posts > 0:
             odd.lost_posts -= 1

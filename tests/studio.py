@@ -11,6 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from tests.realish import Realish
+from watcher.adapters.clock import SystemClock
 from watcher.config.load import load
 from watcher.daemon import logs
 from watcher.daemon.service import Service
@@ -125,3 +126,21 @@ class Studio:
         """Wait until these files, and no others, are delivered; each of them once."""
         expected = {f"{name}.out": content[::-1] for name in names}
         until(lambda: self.delivered() == expected)
+
+
+class Moved(SystemClock):
+    """The real clock, moved forward by the test."""
+
+    ahead = 0.0
+
+    def now(self):
+        return super().now() + self.ahead
+
+    def monotonic(self):
+        return super().monotonic() + self.ahead
+
+
+def moved(studio: Studio) -> Moved:
+    """The engine's clock, to be moved by the test from now on."""
+    clock = studio.service.engine.books.clock = Moved()
+    return clock

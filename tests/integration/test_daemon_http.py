@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from tests.studio import RULE, Studio, until
+from tests.studio import RULE, Studio, moved, until
 
 
 @pytest.fixture
@@ -125,14 +125,30 @@ def test_a_lost_reply_makes_no_second_job(studio):
     assert len(studio.scheduler.posts) == 1
 
 
-def test_one_job_whose_posts_always_fail_holds_up_no_other(studio):
-    studio.odd.post_500 = True
+def test_one_job_whose_posts_always_fail_holds_up_no_other_and_fails_in_the_end(studio):
+    studio.odd.post_500 = "a.obj"
     studio.start().drop("a.obj")
     until(lambda: studio.scheduler.posts)
-    studio.odd.post_500 = False
-    studio.drop("b.obj")
-    until(lambda: "b.obj.out" in studio.delivered())
+    for name in ("b.obj", "c.obj"):
+        studio.drop(name)
+    studio.wants("b.obj", "c.obj")
     assert not studio.troubles()
+    clock = moved(studio)
+
+    def later():
+        clock.ahead += 0.5
+        return studio.error("a.obj")
+
+    until(later)
+    assert "could not be sent" in studio.error("a.obj")
+    assert "HTTP 500: Internal Server Error" in studio.error("a.obj")
+
+
+def test_a_reply_that_is_later_than_the_timeout_makes_no_second_job(studio):
+    studio.odd.slow_replies = 6.5
+    studio.start().drop("a.obj")
+    studio.wants("a.obj")
+    assert len(studio.scheduler.posts) == 1
 
 
 def test_details_that_are_broken_for_ever_do_not_stop_the_delivery(studio):

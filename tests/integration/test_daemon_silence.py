@@ -11,21 +11,8 @@ import time
 
 import pytest
 
-from tests.studio import RULE, Studio, until
-from watcher.adapters.clock import SystemClock
+from tests.studio import RULE, Studio, moved, until
 from watcher.core import pacing
-
-
-class Moved(SystemClock):
-    """The real clock, moved forward by the test."""
-
-    ahead = 0.0
-
-    def now(self):
-        return super().now() + self.ahead
-
-    def monotonic(self):
-        return super().monotonic() + self.ahead
 
 
 @pytest.fixture
@@ -34,11 +21,6 @@ def studio(tmp_path):
     made.scheduler.start()
     yield made
     made.close()
-
-
-def moved(studio) -> Moved:
-    clock = studio.service.engine.books.clock = Moved()
-    return clock
 
 
 def asked(studio):

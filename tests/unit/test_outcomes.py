@@ -124,7 +124,7 @@ def test_a_sending_that_surely_did_not_arrive_is_not_asked_for(error):
 
 def test_a_job_that_alone_cannot_be_sent_is_given_up():
     work = build.work(FileState.WORKING, build.job(JobState.SUBMITTING))
-    effect = Submit(work.file, work.jobs[0], tries=pacing.GARBLED_TRIES - 1)
+    effect = Submit(work.file, work.jobs[0], tries=pacing.GARBLED_TRIES - 1, proven=True)
     step = outcomes.after(work, Outcome(effect, Wrong(Garbled("boom"))), build.context())
     assert step.work.file.state is FileState.FAILED
     assert "boom" in step.work.file.reason

@@ -18,7 +18,8 @@ class Submit:
 
     ``fed``: the job whose staged outputs it is about, instead of the file. ``tries``: sendings
     that went wrong in this life of the daemon; ``unsure``: since when (wall time) its key is asked
-    for in vain.
+    for in vain; ``taken``: how many jobs its scheduler had taken at the last try; ``proven``: it
+    took others while this one went wrong.
     """
 
     file: FileRecord
@@ -26,6 +27,8 @@ class Submit:
     resumed: bool = False
     tries: int = 0
     unsure: float = 0.0
+    taken: int = 0
+    proven: bool = False
     fed: JobRecord | None = None
 
 

@@ -69,6 +69,7 @@ class Context:
 
     ``owned``: which source path owns each target that matters. ``spread``: jitter in [0, 1).
     ``repeat``: its outputs get names of their own, since its unchanged content came before.
+    ``taken``: how many jobs the scheduler of the effect has taken in this life of the daemon.
     """
 
     folder: Folder
@@ -77,6 +78,7 @@ class Context:
     spread: float = 0.0
     owned: dict[str, str]
     repeat: bool = False
+    taken: int = 0
 
 
 def after(work: Work, outcome: Outcome, context: Context) -> Step:
@@ -141,7 +143,8 @@ def _unsent(step: Step, effect: Submit, error: Unreachable, context: Context) ->
     """It did not arrive, or nobody can say: wait, unless only this one job always goes wrong."""
     now, tries = context.now, effect.tries + (not isinstance(error, Unauthorized | Unserved))
     job = step.job(effect.job.id)
-    if pacing.poisoned(tries, garbled=isinstance(error, Garbled)):
+    proven = effect.proven or (effect.tries > 0 and context.taken > effect.taken)
+    if pacing.poisoned(tries, garbled=isinstance(error, Garbled), proven=proven):
         reason = f"could not be sent in {tries} tries, though the scheduler answers: {error}"
         fail(step, now, reason=reason, job=job)
         return
@@ -149,7 +152,8 @@ def _unsent(step: Step, effect: Submit, error: Unreachable, context: Context) ->
     at = pacing.transient(max(tries, 1), now=now, spread=context.spread)
     sure = isinstance(error, Unsent | Unauthorized) and not effect.resumed
     again_ = replace(effect, file=step.work.file, job=step.job(job.id), resumed=not sure)
-    step.timers.append((at, replace(again_, tries=tries, unsure=0.0)))
+    past = replace(again_, tries=tries, unsure=0.0, taken=context.taken, proven=proven)
+    step.timers.append((at, past))
 
 
 def _note_error(step: Step, job: JobRecord, error: WatcherError, now: float) -> None:

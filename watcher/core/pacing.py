@@ -32,6 +32,7 @@ REVOKED_HOLD = 10.0  # an operator's revoke was seen to be followed by SUCCESS
 LOST_RETRIES = 2  # a job that the scheduler lost is sent again at least so often
 STALL_RETRIES = 1
 POISON_TRIES = 20  # sendings that break while the scheduler otherwise answers
+HOPELESS_TRIES = 1440  # about a day of sendings that break, while no other job was taken either
 GARBLED_TRIES = 5  # likewise, that it answers with a fault of its own
 FETCH_PATIENCE = 3600.0  # seconds for outputs of a succeeded job to become ready
 BREAKER_FAILURES = 3
@@ -104,8 +105,10 @@ def silence(quiet: float, *, was_seen: bool, is_seen: bool, time_limit: float | 
     return Quiet.STALLED if quiet >= (runs if was_seen else STALL_PENDING) else Quiet.FINE
 
 
-def poisoned(tries: int, *, garbled: bool) -> bool:
+def poisoned(tries: int, *, garbled: bool, proven: bool = True) -> bool:
     """Whether a job that could not be sent so often is given up; the scheduler answers others."""
+    if not proven:  # it may be that the scheduler takes nobody's jobs: its disk may be full
+        return tries >= HOPELESS_TRIES
     return tries >= (GARBLED_TRIES if garbled else POISON_TRIES)
 
 

@@ -152,6 +152,7 @@ class Books:
                 self._ask_owners(folder.name, wanted)
             known = ((target, self._owners.get((folder.name, target), "")) for target in wanted)
             owned = {target: path for target, path in known if path}
+        polls = self.polls_of(outcome.effect) if outcome is not None else None
         spread = random.random()  # noqa: S311  (jitter, no secret)
         return outcomes.Context(
             folder=folder,
@@ -160,6 +161,7 @@ class Books:
             spread=spread,
             owned=owned,
             repeat=repeat,
+            taken=polls.taken if polls is not None else 0,
         )
 
     def _repeat(self, work: Work, rule: Rule) -> bool:

@@ -275,6 +275,7 @@ class Engine:
         if polls is None or not isinstance(result, Wrong | Sent | Staged):
             return
         if isinstance(result, Sent | Staged):
+            polls.taken += isinstance(result, Sent)
             self._hearing.passed(polls)
         elif isinstance(result.error, Unauthorized | Unserved):
             self._hearing.failed(polls, result.error)

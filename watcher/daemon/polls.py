@@ -77,6 +77,7 @@ class Polls:
     parked: list[Effect] = field(default_factory=list)
     busy: bool = False
     hinted: bool = False
+    taken: int = 0  # jobs that it took
     witness: Witness = field(default_factory=Witness)
     next_due: float = 0.0
     told_at: float = -TOLD_EVERY

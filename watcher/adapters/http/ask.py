@@ -89,6 +89,9 @@ class Asking:
             self._client.status(NOBODY)
         except (JobLost, Refused):
             return
+        except Unreachable as error:
+            error.where = self._client.sessions.url("/")  # people know no such job
+            raise
 
     def _listed(self, count: int) -> dict[str, Job] | None:
         """All that the server lists, or None when single questions are better."""
