@@ -26,7 +26,7 @@ for key in keys:
 threading.Event().wait()
 """
 SCRIPT = """
-import os, time
+import os, subprocess, time
 from pathlib import Path
 def main(pc, params):
     top = Path(__file__).parents[2]
@@ -35,7 +35,8 @@ def main(pc, params):
         time.sleep(600)
     Path(pc.get_output_dir(), str(os.getpid())).touch()
     part = top / "pids.part"
-    part.write_text(f"{os.getpid()} {child} {os.getppid()}")
+    away = subprocess.Popen(["sleep", "600"], start_new_session=True).pid
+    part.write_text(f"{os.getpid()} {child} {away} {os.getppid()}")
     part.rename(top / "pids")
     while not (top / "go").exists():
         time.sleep(0.01)
@@ -62,7 +63,7 @@ def gone(pid: int) -> bool:
 
 
 def start(tmp_path: Path, *keys: str) -> tuple[subprocess.Popen[bytes], list[int]]:
-    """A host with a job in work; its process, and the pids of worker, grandchild and nursery."""
+    """A host with a job in work; its process, and the pids of worker, its children and nursery."""
     script = tmp_path / "script.py"
     script.write_text(SCRIPT)
     note = tmp_path / "pids"
