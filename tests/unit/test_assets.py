@@ -201,6 +201,8 @@ def test_dae_names_its_images_and_nothing_else():
     assert names("x.dae", filler + text) == ["tex/a b.png", "b&c.jpg", "wood.png"]
     assert names("x.dae", b"<library_images><image><init_from>a.png</init_from>") == ["a.png"]
     assert names("x.dae", b"<COLLADA/>") == []
+    endless = b"<library_images>" + b" " * (70 << 20) + b"<init_from>late.png</init_from>"
+    assert names("x.dae", endless) == []
 
 
 def record(name: bytes, properties: list[bytes], children: bytes, at: int, *, wide: bool) -> bytes:
@@ -225,6 +227,8 @@ def fbx_file(version: int, *videos: tuple[bytes, bytes]) -> bytes:
     for name, content in videos:
         inner_at = at + struct.calcsize("<QQQB" if wide else "<IIIB") + len(b"Video")
         first = record(b"RelativeFilename", [string(name)], b"", inner_at, wide=wide)
+        odd = b"RelativeFilename" if name == b"odd" else b"Other"
+        first += record(odd, [b"I\0\0\0\0"], b"", inner_at + len(first), wide=wide)
         held = [b"R" + struct.pack("<I", len(content)) + content]
         second = record(b"Content", held, b"", inner_at + len(first), wide=wide)
         one = record(b"Video", [], first + second, at, wide=wide)
@@ -236,7 +240,11 @@ def fbx_file(version: int, *videos: tuple[bytes, bytes]) -> bytes:
 @pytest.mark.parametrize("version", [7400, 7700])
 def test_binary_fbx_names_images_that_it_does_not_hold(version):
     content = fbx_file(
-        version, (b"tex\\a.png", b""), (b"held.png", b"PNG..."), (b"..\\..\\src\\wood.png", b"")
+        version,
+        (b"odd", b""),
+        (b"tex\\a.png", b""),
+        (b"held.png", b"PNG..."),
+        (b"..\\..\\src\\wood.png", b""),
     )
     assert names("x.fbx", content) == ["tex/a.png", "wood.png"]
     for cut in range(27, len(content), 7):

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from watcher.core import fields, params
-from watcher.core.model import FileRecord, FileState, Fingerprint
-from watcher.core.settings import JobSpec, Match, Rule
+from watcher.core.model import FileRecord, FileState, Fingerprint, Part
+from watcher.core.settings import Bundle, JobSpec, Match, Rule
 
 
 def file(path: str, **keys) -> FileRecord:
@@ -66,3 +66,12 @@ def test_typing_errors_in_params_are_told(given, word):
 def test_braces_of_another_language_are_no_problem():
     given = {"a": "{0} {{stme}} { x } {colour}", "b": 3}
     assert not list(params.problems(given, frozenset({"stem"})))
+
+
+def test_a_sequence_has_fields_of_its_own():
+    part = Part("s.02.exr", "s.02.exr", Fingerprint(1, 1))
+    marker = Part("s.done", "", Fingerprint(1, 1))
+    spec = JobSpec(label="job", process="x", params={"a": "{first}-{last}", "n": "{count}"})
+    rule = Rule(name="r", match=Match(), jobs=(spec,), bundle=Bundle(kind="sequence"))
+    told = params.effective(rule, spec, file("s.01.exr", parts=(part, marker)))
+    assert told == {"a": "1-2", "n": 2}

@@ -56,11 +56,6 @@ def markers(rule: Rule, main: str) -> tuple[str, ...]:
     return tuple(places)
 
 
-def marked_by(rule: Rule, marker: str) -> bool:
-    """Whether a path looks like a marker of this rule."""
-    return bool(rule.done_file) and globs.matches(_shape(rule.done_file), marker)
-
-
 def _shape(done_file: str) -> str:
     """The pattern of a marker's name, wherever it lies."""
     name = posixpath.basename(done_file)

@@ -18,7 +18,6 @@ from typing import IO
 MAGIC = b"Kaydara FBX Binary  \x00\x1a\x00"
 _WIDE = 7500
 _LONGEST = 4096  # bytes of a name
-_RECORDS = 1_000_000
 _LINE = re.compile(
     rb'^\s*(?:(?P<kind>Video|Texture)\s*:|RelativeFilename\s*:\s*"(?P<name>[^"]*)"'
     rb'|(?P<content>Content)\s*:\s*,?\s*"?(?P<data>[^"\s]?))',
@@ -79,14 +78,9 @@ def _object(stream: IO[bytes], record: _Record, *, wide: bool) -> tuple[str, boo
 def _records(stream: IO[bytes], start: int, end: int, *, wide: bool) -> Iterator[_Record]:
     form = "<QQQB" if wide else "<IIIB"
     length = struct.calcsize(form)
-    for _ in range(_RECORDS):
-        if start + length > end:
-            return
+    while start + length <= end:
         stream.seek(start)
-        head = stream.read(length)
-        if len(head) < length:
-            return
-        until, count, size, name_length = struct.unpack(form, head)
+        until, count, size, name_length = struct.unpack(form, stream.read(length))
         if not until or until > end or until <= start:
             return
         name = stream.read(name_length)
