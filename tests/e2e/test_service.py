@@ -15,6 +15,8 @@ from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
+from watcher.embedded.scheduler import EmbeddedOptions, EmbeddedScheduler
+
 ROOT = Path(__file__).parents[2]
 DEADLINE = 60.0
 FOLDER = """\
@@ -167,6 +169,28 @@ def test_an_invalid_configuration_is_refused_everywhere_and_the_last_good_one_st
         run.write(folder("a"))
         os.kill(run.pid, signal.SIGHUP)
         run.until(lambda: run.ask("/readyz")[0] == 200)
+
+
+def test_a_scheduler_that_cannot_be_had_leaves_the_last_good_configuration(tmp_path):
+    other = EmbeddedScheduler(EmbeddedOptions(state=tmp_path / "var" / "schedulers" / "farm"))
+    try:
+        with daemon(tmp_path, folder("a")) as run:
+            run.write(folder("a", deliver="new/{name}"))
+            text = run.config.read_text()
+            run.config.write_text("schedulers: {farm: {url: embedded}}\n" + text)
+            os.kill(run.pid, signal.SIGHUP)
+            run.until(lambda: "config.refused" in run.events())
+            run.until(lambda: run.ask("/readyz")[0] == 503)
+            (tmp_path / "a/in/one.txt").write_text("1")
+            run.until((tmp_path / "a/out/one.txt").exists)
+            other.close()
+            os.kill(run.pid, signal.SIGHUP)
+            run.until(lambda: "config.reloaded" in run.events())
+            run.until(lambda: run.ask("/readyz")[0] == 200)
+            (tmp_path / "a/in/two.txt").write_text("2")
+            run.until((tmp_path / "a/out/new/two.txt").exists)
+    finally:
+        other.close()
 
 
 def test_what_cannot_change_live_is_said(tmp_path):

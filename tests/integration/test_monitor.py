@@ -143,6 +143,7 @@ def test_a_token_is_asked_of_every_path(tmp_path):
 
 def test_only_get_is_answered(tmp_path):
     with daemon(tmp_path) as ask:
+        ask.until("/healthz", lambda reply: reply[0])
         assert ask("/", method="POST")[0] == 405
 
 

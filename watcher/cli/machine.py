@@ -9,11 +9,17 @@ from __future__ import annotations
 import os
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from watcher.adapters.observe.mounts import count_folders, file_system, is_remote, watch_limit
+from watcher.adapters.observe.mounts import (
+    WATCHES,
+    count_folders,
+    file_system,
+    is_remote,
+    watch_limit,
+)
 from watcher.cli.findings import Finding, mend, note, ok
 from watcher.core.settings import Folder, Settings
 
@@ -140,9 +146,9 @@ def disks(settings: Settings) -> Iterator[Finding]:
                 yield note("disk", text) if free < SPACE_LOW else ok("disk", text)
 
 
-def watches(settings: Settings) -> Iterator[Finding]:
-    """Folders to watch against the kernel's limit."""
-    limit = watch_limit()
+def watches(settings: Settings, limits: Sequence[Path] = WATCHES) -> Iterator[Finding]:
+    """Folders to watch against the kernel's limit, which stands in these files."""
+    limit = watch_limit(limits)
     roots = [
         folder.input
         for folder in settings.folders
@@ -162,9 +168,8 @@ def watches(settings: Settings) -> Iterator[Finding]:
         yield ok("watches", f"{count} folders to watch, {limit} allowed")
 
 
-def clock() -> Iterator[Finding]:
+def clock(now: float) -> Iterator[Finding]:
     """Whether the clock can be right."""
-    now = time.time()
     shown = time.strftime("%Y-%m-%d %H:%M:%S UTC", time.gmtime(now))
     if now < BORN:
         yield mend("clock", f"it says {shown}", "set it: timedatectl set-ntp true")
