@@ -141,6 +141,7 @@ def _folder(check: Checking, keys: FolderKeys) -> Folder:
         recursive=keys.recursive,
         ignore=tuple(keys.ignore),
         max_in_flight=keys.max_in_flight,
+        status_file=keys.status_file,
         rules=_rules(check, keys),
     )
 

@@ -338,6 +338,9 @@ class FolderKeys(_Keys):
     recursive: Flag = told(default=True, meaning="look into sub-folders")
     ignore: Texts = told([], "patterns to leave alone, besides the built-in ones", '["*.bak"]')
     max_in_flight: Count | None = told(None, "jobs of this folder under way at once", "16")
+    status_file: Flag = told(
+        default=False, meaning="keep a watcher-status.txt in the input, for those who drop files"
+    )
     rules: list[RuleKeys] = Field(
         min_length=1, description="in order; the first that matches takes the file"
     )
@@ -420,9 +423,3 @@ class FileKeys(_Keys):
         None, "what all folders and rules share; keys that begin with x- hold anchors", "{}"
     )
     folders: list[FolderKeys] = Field(min_length=1, description="the watched folders")
-
-
-# known words of later versions, refused by name so that nobody waits for their effect
-LATER = frozenset(
-    "status_file".split()  # noqa: SIM905  (reads better)
-)

@@ -198,8 +198,6 @@ def _called(step: str | int) -> str:
 
 def _unknown(path: Path) -> str:
     key = str(path[-1])
-    if key in model.LATER:
-        return f"'{key}' is not known to this version"
     near = _near(path)
     hint = f"did you mean '{near}'?" if near else f"known here: {', '.join(_known(path))}"
     return f"unknown key '{key}'; {hint}"

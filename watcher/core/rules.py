@@ -15,6 +15,8 @@ from watcher.core import globs, magic
 from watcher.core.model import nfc
 from watcher.core.settings import Folder, Match, Rule
 
+STATUS_FILE = "watcher-status.txt"  # ours, where a folder wants it
+
 # Names that are never a finished drop. Each is tested on every component of a path, so that a
 # folder of that name hides all that lies in it.
 IGNORED: tuple[str, ...] = (
@@ -31,6 +33,7 @@ IGNORED: tuple[str, ...] = (
     "system volume information",
     "lost+found",
     "*.error.txt",  # our own, beside failed files
+    STATUS_FILE,
 )
 
 

@@ -180,6 +180,7 @@ class Folder:
     recursive: bool = True
     ignore: tuple[str, ...] = ()
     max_in_flight: int | None = None
+    status_file: bool = False
     rules: tuple[Rule, ...] = ()
 
 

@@ -42,6 +42,7 @@ from watcher.daemon.reloads import Reloads
 from watcher.daemon.roots import Roots
 from watcher.daemon.schedulers import Schedulers
 from watcher.daemon.sightings import Absent, Arrival, Sighting
+from watcher.daemon.statusfile import StatusFiles
 from watcher.daemon.systemd import Supervisor
 from watcher.daemon.web.desk import Desk, oldest
 from watcher.daemon.world import World
@@ -102,6 +103,7 @@ class Service:
             clock=self.clock,
         )
         self.alerts = alerts.Alerts(watched, webhook.post, log)
+        self.boards = StatusFiles(lambda: self.settings, self.ledger, self.files, self.clock)
         self._join()
 
     def _join(self) -> None:
@@ -177,6 +179,7 @@ class Service:
         self.pulse.changed(changes)
         self.meters.changed(changes)
         self.alerts.changed(changes)
+        self.boards.changed(changes)
         for change in changes:
             if isinstance(change, SaveFile) and change.after.disposed:
                 self._paths.pop(change.after.id, None)
@@ -373,6 +376,7 @@ class Service:
         self.hands.close()
         for backend in self.backends.values():
             backend.close()
+        self.boards.stop()
         self.ledger.close()
         self._lock.close()
 
