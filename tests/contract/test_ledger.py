@@ -406,7 +406,9 @@ def test_compaction_removes_old_final_dead_records_alone(ledger):
     accept(ledger, "undisposed", changed_at=9.0, **end | {"disposed": False})
     accept(ledger, "waiting", changed_at=9.0, **end | {"state": FileState.ACCEPTED})
     ledger.apply([OwnTarget("in", "t", "old1", 1)])
-    assert ledger.compact(10.0) == 1003
+    some = ledger.compact(10.0, most=2)
+    assert 2 <= some < 1003
+    assert ledger.compact(10.0) == 1003 - some
     assert ledger.compact(10.0) == 0
     left = [work.file.path for work in ledger.files()]
     assert left == ["waiting", "undisposed", "live", "young"]

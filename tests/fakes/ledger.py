@@ -279,7 +279,7 @@ class MemoryLedger:
         with self._lock:
             self._requests = [request for request in self._requests if request.id not in ids]
 
-    def compact(self, before: float) -> int:
+    def compact(self, before: float, *, most: int = 0) -> int:
         with self._lock:
             old = [
                 file
@@ -289,6 +289,7 @@ class MemoryLedger:
                 and file.state in FINAL
                 and file.changed_at < before
             ]
+            old = old[:most] if most else old
             for file in old:
                 self._forget(file)
             return len(old)

@@ -289,8 +289,11 @@ class Ledger(Protocol):
         """Take requests off the list."""
         ...
 
-    def compact(self, before: float) -> int:
-        """Remove final, no longer live records last changed before this wall time; how many."""
+    def compact(self, before: float, *, most: int = 0) -> int:
+        """Remove final, no longer live records last changed before this wall time; how many.
+
+        With ``most`` it stops when at least so many are gone: there may be more.
+        """
         ...
 
     def close(self) -> None:

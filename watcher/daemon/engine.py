@@ -40,6 +40,8 @@ from watcher.daemon.starts import OUTPUT_TROUBLE, Starts
 from watcher.errors import LedgerUnusable, Unauthorized, Unreachable, Unserved
 
 DRAIN = 2000  # messages decided in one turn at most
+COMPACT_MOST = 1000  # records removed in one turn
+COMPACT_PAUSE = 1.0
 COMPACT_EVERY = 3600.0  # seconds between removals of old history
 ASK_EVERY = 1.0  # seconds between looks at the requests of the command line
 
@@ -221,8 +223,10 @@ class Engine:
         if now < self._compacting:
             return
         self._compacting = now + COMPACT_EVERY
+        before = books.clock.now() - books.settings.keep_history
         try:
-            books.ledger.compact(books.clock.now() - books.settings.keep_history)
+            if books.ledger.compact(before, most=COMPACT_MOST) >= COMPACT_MOST:
+                self._compacting = now + COMPACT_PAUSE  # there is more: in pieces, as work goes on
         except LedgerUnusable as error:
             books.outside.trouble("ledger", error)
 

@@ -209,14 +209,14 @@ class SqlLedger:
             for some in reading.chunks(ids):
                 connection.execute(delete(REQUESTS).where(REQUESTS.c.id.in_(some)))
 
-    def compact(self, before: float) -> int:
+    def compact(self, before: float, *, most: int = 0) -> int:
         """See ``Ledger``. In many short transactions, so that others write between them."""
         removed = 0
         while True:
             with self._writing() as connection:
                 count = self._compact_some(connection, before)
             removed += count
-            if count < COMPACTED:
+            if count < COMPACTED or (most and removed >= most):
                 return removed
 
     def _compact_some(self, connection: Connection, before: float) -> int:
