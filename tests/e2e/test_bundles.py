@@ -322,3 +322,32 @@ def test_references_of_dae_and_mtl_are_waited_for_and_named(studio):
     assert (failed / "fuze uv.jpg").exists()
     assert (place / "out" / "whole.glb").exists()
     assert (place / "archive" / "wood.png").exists()
+
+
+def test_members_that_stay_are_no_news_and_what_changes_is(studio):
+    place = studio('      - {match: "*", bundle: folder, process: pass}\n', "    scan_every: 1s\n")
+    config = place / "watcher.yaml"
+    config.write_text(config.read_text().replace("done: ./archive", "done: keep"))
+    fill(place, "set/1.png", "set/2.png")
+    with (place / "log").open("w") as log:
+        daemon = subprocess.Popen(
+            [sys.executable, "-m", "watcher", "-v", "run"], cwd=place, stdout=log, stderr=log
+        )
+
+    def until(condition):
+        deadline = time.monotonic() + 60
+        while not condition():
+            assert time.monotonic() < deadline, (place / "log").read_text()
+            time.sleep(0.1)
+
+    try:
+        until((place / "out" / "set" / "2.png").exists)
+        scans = (place / "log").read_text().count("scan.done")
+        until(lambda: (place / "log").read_text().count("scan.done") > scans + 3)
+        assert (place / "log").read_text().count("file.accepted") == 1
+        fill(place, "set/3.png")
+        until((place / "out" / "set" / "3.png").exists)
+        assert "set/1.png" in str(files(place))
+    finally:
+        daemon.terminate()
+        daemon.wait(60)

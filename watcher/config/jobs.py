@@ -39,8 +39,8 @@ def check_jobs(check: Checking, path: Steps, rule: RuleKeys) -> None:
     jobs = jobs_of(rule)
     for below, job in jobs:
         _job(check, (*path, *below), job, rule)
-    feeds = ["then" in below for below, _ in jobs[1:]] + [False]
-    for (below, job), fed in zip(jobs, feeds, strict=True):
+    feeds = [*("then" in below for below, _ in jobs[1:]), False]
+    for (below, job), fed in zip(jobs, feeds, strict=False):
         _link(check, (*path, *below), job, fed=fed)
 
 

@@ -29,7 +29,7 @@ SHORTEST = 0.2  # seconds between two tries without an event
 LONGEST = 10.0
 RETRY = 1.0  # seconds after a file could not be read
 PAUSE = 0.25  # seconds between two tries of a folder or sequence, whatever happens in it
-REST = 2.0  # seconds, at least, without any change after which a folder or sequence is whole
+REST = 3.0  # seconds, at least, without any change after which a folder or sequence is whole
 
 
 @dataclass(slots=True)
@@ -81,6 +81,7 @@ class Assembly:
         self._deliver = deliver
         self._unsettled = unsettled
         self._collector = Collector(files, clock)
+        self.mains: dict[Key, str] = {}  # of the units that were handed over
         self._inbox: queue.Queue[Waiting | Key | None] = queue.Queue()
         self._waiting: dict[Key, Waiting] = {}
         self._thread = threading.Thread(target=self._run, name="watcher-assembly", daemon=True)
@@ -223,7 +224,7 @@ class Assembly:
         paths = (found.main, *found.paths()) if waiting.facts is None else found.paths()
         times = [at for path in paths if (at := self._gate(waiting, path, now))]
         waiting.settled = {path: waiting.settled[path] for path in paths if path in waiting.settled}
-        rest = self._rest(waiting, now) if not times else None
+        rest = self._rest(waiting, found, now) if not times else None
         times += [rest] if rest is not None else []
         waiting.parked = bool(found.awaited) and not times
         lacking = found.missing and now < waiting.deadline
@@ -232,12 +233,14 @@ class Assembly:
             due = max(waiting.deadline, now + SHORTEST) if lacking else now + patience
             waiting.at = min([*times, now + patience, due])
             return False
+        if waiting.unit.anchor != found.main:
+            self.mains[waiting.folder.name, waiting.unit.anchor] = found.main
         return self._hand(waiting, Arrival(self._asset(waiting, found)))
 
-    def _rest(self, waiting: Waiting, now: float) -> float | None:
+    def _rest(self, waiting: Waiting, found: Collected, now: float) -> float | None:
         """When a unit that may still grow has been at rest for long enough; None when it has, or
-        a marker says that it is whole."""
-        if not waiting.grows:
+        nothing more can come: a marker says so, or the sidecar is there."""
+        if not waiting.grows or (waiting.unit.kind == "file" and found.sidecar):
             return None
         if waiting.whole is None or not _alike(waiting.whole, waiting.settled):
             waiting.whole, waiting.rested = dict(waiting.settled), now

@@ -15,13 +15,14 @@ from collections.abc import Callable, Sequence
 from watcher.adapters.observe import Look, Observe
 from watcher.core import bundles, companions, rules
 from watcher.core.bundles import Unit
-from watcher.core.model import Asset
+from watcher.core.model import Asset, Facts
 from watcher.core.ports import Clock, Files, Ledger
 from watcher.core.settings import Folder
 from watcher.core.settle import Again, Gone, Hint, judge
 from watcher.daemon.assembly import Assembly, may_call_for, wants_more
 from watcher.daemon.candidates import Candidates, Key, Pending
 from watcher.daemon.collect import Collector
+from watcher.daemon.members import Members
 from watcher.daemon.roots import Roots
 from watcher.daemon.scan import Found, Pace, Scan, Sources
 from watcher.daemon.sightings import Arrival, Fault, Refusal, Sighting
@@ -74,6 +75,7 @@ class Intake:
         self._observe = Observe(self._inbox.put)
         self._collector = Collector(files, clock)
         self._assembly = Assembly(files, clock, self._deliver, self._unsettled)
+        self._members = Members(ledger, clock, self._assembly.mains)
         sources = Sources(files, ledger, clock, self._observe, pace or Pace(), roots or Roots())
         self._scans = {
             folder.name: Scan(folder, sources, self._found, self._deliver, self._unannounced)
@@ -246,16 +248,22 @@ class Intake:
         self._candidates.drop(key)
         if isinstance(verdict, Gone):
             return None
-        facts = verdict.facts
+        return self._settled(folder, key, verdict.facts, silent=pending.silent)
+
+    def _settled(self, folder: Folder, key: Key, facts: Facts, *, silent: bool) -> Sighting | None:
+        """A file is complete: an arrival, or news of the unit that it belongs to."""
         if companions.of(folder, key[1]):
             self._point(folder, key[1])
             return None
         unit = bundles.taker(folder, key[1], self._collector.seen(folder, key[1], facts))
         if not isinstance(unit, Unit):
             return None
-        self._silent[folder.name] += pending.silent
+        own = unit.anchor == key[1]
+        if not own and self._members.known((folder.name, unit.anchor), key[1], facts.fingerprint):
+            return None
+        self._silent[folder.name] += silent and not unit.lone
         if wants_more(unit):
-            self._assembly.take(folder, unit, facts if unit.anchor == key[1] else None)
+            self._assembly.take(folder, unit, facts if own else None)
             return None
         return Arrival(Asset(folder.name, key[1], facts.fingerprint, rule=unit.rule.name))
 
