@@ -304,6 +304,8 @@ class Assembly:
             waiting.at = self._clock.monotonic() + SHORTEST
             return False
         unit = Unit(rule, bundles.anchor(rule, path), lone=bundles.lone(rule, path))
+        if unit.lone and self._collector.main_above(waiting.folder, rule, path):
+            return True  # its main file is one of these as well, and takes it along
         if wants_more(unit):
             self.take(waiting.folder, unit, facts if unit.anchor == path else None)
             return True
