@@ -94,7 +94,7 @@ def test_a_folder_fails_as_one_and_is_retried_as_one(studio):
     fill(place, "robot/a.prt", "robot/sub/b.prt")
     assert watcher("run", "--once", cwd=place).returncode == 1
     assert (place / "failed" / "in" / "robot (2)" / "sub" / "b.prt").exists()
-    assert watcher("retry", "--failed", cwd=place).returncode == 0
+    assert watcher("retry", "in/robot", cwd=place).returncode == 0
     (place / "in" / "robot").mkdir(exist_ok=True)
     fill(place, "robot/top.asm")
     assert watcher("run", "--once", cwd=place).returncode == 0

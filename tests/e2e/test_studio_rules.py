@@ -90,3 +90,57 @@ def test_content_decides_where_names_do_not(studio):
     assert (place / "out" / "zip" / "a.dat").exists()
     assert (place / "out" / "rest" / "b.dat").exists()
     assert (place / "in" / "empty.dat").exists()
+
+
+def peak(log: Path) -> dict[str, int]:
+    """How many ran at once at most, by their name."""
+    now: dict[str, int] = {}
+    most: dict[str, int] = {}
+    for line in log.read_text().splitlines():
+        name, word = line.split()
+        now[name] = now.get(name, 0) + (1 if word == "begin" else -1)
+        now["all"] = now.get("all", 0) + (1 if word == "begin" else -1)
+        for key in (name, "all"):
+            most[key] = max(most.get(key, 0), now[key])
+    return most
+
+
+def test_limits_of_rule_and_folder_hold(studio):
+    run = (
+        'command: [sh, -c, "echo {rule} begin >> {here}/log; sleep 0.4;'
+        ' echo {rule} end >> {here}/log; echo > x"]'
+    )
+    place = studio(
+        f'      - {{name: one, match: "a*", max_in_flight: 1, {run}}}\n'
+        f'      - {{name: many, match: "*", {run}}}\n',
+        "    max_in_flight: 3\n",
+    )
+    config = place / "watcher.yaml"
+    config.write_text(config.read_text() + "scheduler: {workers: 6}\n")
+    for number in range(4):
+        (place / "in" / f"a{number}").write_text("x")
+    for number in range(8):
+        (place / "in" / f"b{number}").write_text("x")
+    assert watcher("run", "--once", cwd=place).returncode == 0
+    assert peak(place / "log") == {"one": 1, "many": 3, "all": 3} or peak(place / "log") == {
+        "one": 1,
+        "many": 2,
+        "all": 3,
+    }
+
+
+def test_higher_priority_goes_first(studio):
+    run = 'command: [sh, -c, "echo {name} >> {here}/log; echo > x"]'
+    place = studio(
+        f'      - {{name: late, match: "l*", {run}}}\n'
+        f'      - {{name: soon, match: "s*", priority: 5, {run}}}\n'
+    )
+    config = place / "watcher.yaml"
+    config.write_text(config.read_text() + "scheduler: {workers: 1, max_in_flight: 1}\n")
+    for number in range(3):
+        (place / "in" / f"l{number}").write_text("x")
+        (place / "in" / f"s{number}").write_text("x")
+    assert watcher("run", "--once", cwd=place).returncode == 0
+    order = (place / "log").read_text().split()
+    # the very first may have begun before the others had settled
+    assert {"s0", "s1", "s2"} <= set(order[:4])

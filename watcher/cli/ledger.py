@@ -187,7 +187,8 @@ def retry(config: Path | None, paths: tuple[str, ...], failed: bool) -> int:  # 
 
 def _one_failed(settings: Settings, ledger: Ledger, path: str) -> FileRecord:
     folder, below = place_of(settings, path)
-    record = ledger.last_arrival(folder.name, below)
+    arrivals = _history(ledger, folder.name, below)  # of the file, or of what it is a part of
+    record = arrivals[-1][0] if arrivals else None
     if record is None:
         raise UsageError("the ledger knows no such file", where=path)
     if record.state is not FileState.FAILED:
