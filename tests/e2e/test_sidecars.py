@@ -46,10 +46,10 @@ def test_a_sidecar_overrides_what_its_rule_allows(listing):
 def test_a_folder_has_its_sidecar_beside_it(listing):
     place = listing(f'match: "*", bundle: folder, {ALLOW}')
     (place / "in" / "set.watch.yaml").write_text("width: 64")
-    fill(place, "set/1.png")
+    fill(place, "set/1.png", "set/1.png.watch.yaml")  # one inside is a file like any other
     assert watcher("run", "--once", cwd=place).returncode == 0
     assert listed(place, "set.json")["params"] == {"extension": "glb", "width": 64}
-    assert below(place / "archive") == ["set.watch.yaml", "set/1.png"]
+    assert below(place / "archive") == ["set.watch.yaml", "set/1.png", "set/1.png.watch.yaml"]
 
 
 @pytest.mark.parametrize(

@@ -62,6 +62,13 @@ def test_each_mistake_is_told_at_its_place(tmp_path, words, said):
     assert "watcher.yaml:3:" in told
 
 
+def test_a_folder_is_gathered_only_where_it_is_looked_into(tmp_path):
+    text = HEAD % '{match: "*", bundle: folder, process: pass}'
+    with pytest.raises(ConfigError) as caught:
+        read(tmp_path, text.replace("rules:", "recursive: no, rules:"))
+    assert "gathers nothing where recursive is false" in caught.value.problems[0]
+
+
 def test_groups_of_the_regex_are_fields_of_deliver(tmp_path):
     found = rule(tmp_path, 'match: {regex: "(?<shot>x)"}, process: pass, deliver: "{shot}/{name}"')
     assert found.deliver == "{shot}/{name}"

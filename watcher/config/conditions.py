@@ -29,6 +29,7 @@ def check_rules(check: Checking) -> None:
         _bundle(check, path, rule)
         _allow(check, path, rule)
         check_jobs(check, path, rule)
+    _deep(check)
     for number, folder in enumerate(check.keys.folders):
         for index, pattern in enumerate(folder.ignore):
             _glob(check, ("folders", number, "ignore", index), pattern)
@@ -50,6 +51,16 @@ def _templates(check: Checking, path: Steps, rule: RuleKeys) -> None:
         wider = known | params.OF_COMMANDS | (job.params or {}).keys()
         for problem in params.problems(job.command or [], wider):
             check.say((*path, *below, "command"), f"command: {problem}")
+
+
+def _deep(check: Checking) -> None:
+    """Folders are gathered only where they are looked into."""
+    for number, folder in enumerate(check.keys.folders):
+        for index, rule in enumerate(folder.rules):
+            bundle = bundle_of(rule)
+            if bundle is not None and bundle.kind == "folder" and not folder.recursive:
+                at = ("folders", number, "rules", index, "bundle")
+                check.say(at, "bundle: folder gathers nothing where recursive is false")
 
 
 def _bundle(check: Checking, path: Steps, rule: RuleKeys) -> None:

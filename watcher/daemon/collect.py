@@ -112,21 +112,30 @@ class Collector:
 
     def _folder(self, folder: Folder, unit: Unit, read: Read) -> Collected | None:
         """All that no rule before this one takes of a folder at the top."""
+        there = dict(self._below(folder, unit.anchor))
+        speaking = {path for path in there if companions.of(folder, path)}
         files = {
             path: self.seen(folder, path, entry.facts)
-            for path, entry in self._below(folder, unit.anchor)
-            if not companions.of(folder, path)
+            for path, entry in there.items()
+            if path not in speaking
         }
         shares = bundles.shares(folder, files)
         paths = [path for path, rule in shares.items() if rule is unit.rule]
         if not paths:
             return None
+        # a sidecar of a file in it goes along, but for one that another rule takes by itself
+        targets = {path: companions.sidecar_of(folder, path) for path in speaking}
+        along = [p for p, of in targets.items() if of and shares.get(of, unit.rule) is unit.rule]
         main = bundles.main_of(unit.rule, paths)
         lacking = bundles.lacks_main(unit.rule, paths)
         closed = assets.closure(main, read, self._finder(folder))
         return Collected(
             main,
-            {bundles.within(unit.rule, main, path): path for path in sorted(paths) if path != main},
+            {
+                bundles.within(unit.rule, main, path): path
+                for path in sorted((*paths, *along))
+                if path != main
+            },
             missing=(*((lacking,) if lacking else ()), *closed.missing),
             warnings=closed.warnings,
             cut=closed.cut,
