@@ -9,8 +9,7 @@ from __future__ import annotations
 import posixpath
 import queue
 import threading
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable
 
 from watcher.core import assets, bundles
 from watcher.core.bundles import Unit
@@ -18,11 +17,12 @@ from watcher.core.model import Asset, Facts, Lease, Part, printable
 from watcher.core.ports import Clock, Files
 from watcher.core.rules import refusal
 from watcher.core.settings import Folder, Rule
-from watcher.core.settle import Again, Candidate, Hint, Settled, judge, same
+from watcher.core.settle import Again, Hint, Settled, judge, same
 from watcher.daemon import sidecars
 from watcher.daemon.candidates import Key
 from watcher.daemon.collect import Collected, Collector
 from watcher.daemon.sightings import Arrival, Fault, Sighting
+from watcher.daemon.waiting import Waiting, alike, unchanged
 from watcher.errors import Denied, FileError
 
 SHORTEST = 0.2  # seconds between two tries without an event
@@ -30,40 +30,6 @@ LONGEST = 10.0
 RETRY = 1.0  # seconds after a file could not be read
 PAUSE = 0.25  # seconds between two tries of a folder or sequence, whatever happens in it
 REST = 3.0  # seconds, at least, without any change after which a folder or sequence is whole
-
-
-@dataclass(slots=True)
-class Waiting:
-    """One unit that waits. Times are monotonic; ``gates`` remembers looks at its files, ``whole``
-    what it looked like at ``rested``. ``parked``: only a marker lacks, for however long."""
-
-    folder: Folder
-    unit: Unit
-    facts: Facts | None  # of the main file, where the unit is called after it
-    since: float
-    at: float
-    rested: float
-    whole: Mapping[str, Facts] | None = None
-    tried: float = 0.0
-    parked: bool = False
-    gates: dict[str, Candidate] = field(default_factory=dict)
-    settled: dict[str, Facts] = field(default_factory=dict)
-    findings: dict[str, tuple[Facts, assets.Findings]] = field(default_factory=dict)
-
-    @property
-    def rule(self) -> Rule:
-        """The rule that takes the unit."""
-        return self.unit.rule
-
-    @property
-    def grows(self) -> bool:
-        """Whether the names alone do not tell when all of it is there."""
-        return self.unit.kind != "file" or bool(self.rule.allow)
-
-    @property
-    def deadline(self) -> float:
-        """When it goes without what lacks; what still grows counts from its last change."""
-        return (self.rested if self.grows else self.since) + self.rule.wait_for_parts
 
 
 class Assembly:
@@ -164,7 +130,7 @@ class Assembly:
         if isinstance(news, Waiting):
             key = (news.folder.name, news.unit.anchor)
             old = self._waiting.get(key)
-            if old is None or not _unchanged(old, news):
+            if old is None or not unchanged(old, news):
                 self._waiting[key] = news
             else:
                 old.at = min(old.at, max(news.at, old.tried + PAUSE))
@@ -242,7 +208,7 @@ class Assembly:
         nothing more can come: a marker says so, or the sidecar is there."""
         if not waiting.grows or (waiting.unit.kind == "file" and found.sidecar):
             return None
-        if waiting.whole is None or not _alike(waiting.whole, waiting.settled):
+        if waiting.whole is None or not alike(waiting.whole, waiting.settled):
             waiting.whole, waiting.rested = dict(waiting.settled), now
         if waiting.rule.done_file:
             return None
@@ -367,17 +333,6 @@ class Assembly:
             params=params,
             fault=fault,
         )
-
-
-def _unchanged(old: Waiting, new: Waiting) -> bool:
-    """Whether news of a unit that waits already tells nothing new."""
-    if old.facts is None or new.facts is None:
-        return old.facts is new.facts
-    return same(old.facts, new.facts)
-
-
-def _alike(one: Mapping[str, Facts], other: Mapping[str, Facts]) -> bool:
-    return one.keys() == other.keys() and all(same(one[path], other[path]) for path in one)
 
 
 def wants_more(unit: Unit) -> bool:
