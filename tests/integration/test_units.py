@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import threading
+import time
+
 import pytest
 
 from tests.integration.test_intake import KnownFiles, running
@@ -148,6 +151,28 @@ def test_a_sidecar_that_comes_later_points_at_its_file(root):
         last = box.heard.of(Arrival)[-1].asset
         assert last.params == {"w": 3}
         assert [part.name for part in last.parts] == [""]
+
+
+def test_a_folder_is_not_at_rest_while_a_copy_writes_under_another_name(root):
+    put(root, "set/a.bin")
+    stop = threading.Event()
+
+    def copying():
+        number = 0
+        while not stop.is_set():
+            (root / "set" / ".b.bin.Xy12").write_text(str(number := number + 1))
+            time.sleep(0.05)
+        (root / "set" / ".b.bin.Xy12").rename(root / "set" / "b.bin")
+
+    writer = threading.Thread(target=copying)
+    writer.start()
+    with running(root, quiet=False, rules=(rule("f", bundle=Bundle(kind="folder")),)) as box:
+        time.sleep(1.5)
+        assert box.heard.of(Arrival) == []
+        stop.set()
+        writer.join()
+        box.wait_paths(["set/a.bin"])
+        assert arrived(box) == {"set/a.bin": ("f", ["b.bin"])}
 
 
 def test_a_marker_is_waited_for_and_counted(root):

@@ -212,8 +212,10 @@ class Assembly:
             waiting.whole, waiting.rested = dict(waiting.settled), now
         if waiting.rule.done_file:
             return None
-        until = waiting.rested + max(REST, 2 * waiting.folder.settle)
-        return until if now < until else None
+        rest = max(REST, 2 * waiting.folder.settle)
+        stirred = self._clock.now() - found.stirred
+        quiet = min(now - waiting.rested, stirred if abs(stirred) < rest else rest)
+        return now + rest - quiet if quiet < rest else None
 
     def _hand(self, waiting: Waiting, sighting: Sighting) -> bool:
         """Whether the receiver took it; if not, the file waits and is tried once more."""

@@ -25,7 +25,8 @@ Read = Callable[[str], assets.Findings]
 class Collected:
     """An asset as it lies there. ``parts`` maps the names that the job sees to paths; companions
     are paths. ``missing`` are names (or patterns) without a file, ``awaited`` the markers that
-    must come first."""
+    must come first. ``stirred``: when (wall time) a file in it that is never taken last changed,
+    such as one that a copy writes under another name."""
 
     main: str
     parts: dict[str, str] = field(default_factory=dict)
@@ -35,6 +36,7 @@ class Collected:
     warnings: tuple[str, ...] = ()
     cut: bool = False
     sidecar: str = ""
+    stirred: float = 0.0
 
     def paths(self) -> tuple[str, ...]:
         """Every file of it beside the main one."""
@@ -112,7 +114,8 @@ class Collector:
 
     def _folder(self, folder: Folder, unit: Unit, read: Read) -> Collected | None:
         """All that no rule before this one takes of a folder at the top."""
-        there = dict(self._below(folder, unit.anchor))
+        junk: list[Entry] = []
+        there = dict(self._below(folder, unit.anchor, junk))
         speaking = {path for path in there if companions.of(folder, path)}
         files = {
             path: self.seen(folder, path, entry.facts)
@@ -139,6 +142,7 @@ class Collector:
             missing=(*((lacking,) if lacking else ()), *closed.missing),
             warnings=closed.warnings,
             cut=closed.cut,
+            stirred=max((entry.facts.ctime_ns / 1e9 for entry in junk), default=0.0),
         )
 
     def _sequence(self, folder: Folder, unit: Unit, _read: Read) -> Collected | None:
@@ -201,6 +205,7 @@ class Collector:
             found.warnings,
             found.cut,
             side,
+            found.stirred,
         )
 
     def _there(self, folder: Folder, path: str) -> bool:
@@ -209,15 +214,22 @@ class Collector:
         except FileError:
             return False
 
-    def _below(self, folder: Folder, directory: str) -> Iterator[tuple[str, Entry]]:
-        """Every file below a directory that may be looked at."""
-        return self._files_of(folder, directory, recursive=folder.recursive)
+    def _below(
+        self, folder: Folder, directory: str, junk: list[Entry] | None = None
+    ) -> Iterator[tuple[str, Entry]]:
+        """Every file below a directory that may be looked at; the others go to ``junk``."""
+        return self._files_of(folder, directory, junk, recursive=folder.recursive)
 
     def _beside(self, folder: Folder, directory: str) -> Iterator[tuple[str, Entry]]:
         return self._files_of(folder, directory, recursive=False)
 
     def _files_of(
-        self, folder: Folder, directory: str, *, recursive: bool
+        self,
+        folder: Folder,
+        directory: str,
+        junk: list[Entry] | None = None,
+        *,
+        recursive: bool,
     ) -> Iterator[tuple[str, Entry]]:
         def skip(path: str) -> bool:
             return rules.ignored(folder, path) is not None
@@ -230,6 +242,8 @@ class Collector:
                     path = posixpath.join(listing.directory, entry.name)
                     if not skip(path):
                         yield path, entry
+                    elif junk is not None:
+                        junk.append(entry)
         except FileGone:
             return
 
