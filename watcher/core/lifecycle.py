@@ -177,7 +177,14 @@ class Step:
 
 
 def accept(
-    asset: Asset, rule: Rule, ids: Sequence[int], *, arrival: int, now: float, digest: str = ""
+    asset: Asset,
+    rule: Rule,
+    ids: Sequence[int],
+    *,
+    arrival: int,
+    now: float,
+    digest: str = "",
+    holder: int = 0,
 ) -> Step:
     """A settled asset becomes a file with its jobs. ``ids``: one for the file, one for each job."""
     file = FileRecord(
@@ -189,6 +196,7 @@ def accept(
         rule=rule.name,
         print=asset.print,
         digest=digest,
+        holder=holder,
         parts=asset.parts,
         priority=rule.priority,
         warnings=asset.warnings,

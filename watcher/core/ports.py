@@ -441,6 +441,13 @@ class Files(Protocol):
         """The tokens of all staging folders that are there, ours or another watcher's."""
         ...
 
+    def adopt(self, seats: Path, mine: str, living: Sequence[str]) -> None:
+        """Take over the staging of dead watchers: in ``seats``, whose folders are named after
+        seats, all that is neither ``mine`` nor among ``living`` moves into ``mine``, and no path
+        into it leads anywhere any more. Fine when ``seats`` is not there; repeatable after a crash
+        at any point. Raises ``FolderOffline`` when the root above it is gone."""
+        ...
+
     def stage_copy(self, root: Path, path: str, into: Path, name: str) -> Fetched:
         """Copy a file into staging, hashing on the way."""
         ...

@@ -11,6 +11,7 @@ from datetime import tzinfo
 from pathlib import Path
 from typing import Any, Literal
 
+EMBEDDED = "embedded"  # the address of the scheduler in this process
 PASS = "pass"  # noqa: S105  (a process name, no password)
 
 
@@ -43,7 +44,7 @@ class SchedulerSettings:
     """One scheduler by name; ``url`` is ``embedded`` or an http(s) address."""
 
     name: str = "default"
-    url: str = "embedded"
+    url: str = EMBEDDED
     token: Secret | None = None
     max_in_flight: int = 32
     poll_every: float = 1.0

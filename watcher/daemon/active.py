@@ -41,6 +41,12 @@ class Active:
         self.works[work.file.id] = work
         self._count(work, 1)
 
+    def drop(self, file_id: int) -> None:
+        """Let go of a work that came to nothing."""
+        old = self.works.pop(file_id, None)
+        if old is not None:
+            self._count(old, -1)
+
     def _count(self, work: Work, by: int) -> None:
         file = work.file
         if file.state in UNFINISHED:

@@ -32,6 +32,7 @@ from watcher.daemon.books import Books
 from watcher.daemon.sightings import Absent, Arrival
 
 REPLACED = "replaced by new content"
+LAG = 120.0  # seconds after which every machine sees what is in a shared folder
 
 
 class Arrivals:
@@ -65,6 +66,12 @@ class Arrivals:
             if not one.asset.whole or self._supersedes(one.asset, rule):
                 self._accept(one, rule, previous)
             return
+        if self._books.others(record):
+            return  # its holder sees the same
+        with self._books.contested(record.folder, record.path):
+            self._again(one, record, kind)
+
+    def _again(self, one: Arrival, record: FileRecord, kind: Verdict) -> None:
         work = self._books.work(record.id)
         if work is None:
             return
@@ -182,13 +189,16 @@ class Arrivals:
         if asset.parts:
             books.assembled.add(asset.folder)
         ids = books.ledger.new_ids(1 + len(rule.jobs))
+        lost = bool(asset.fault or (asset.missing and not tolerated))
+        # of one that comes to its end at once this watcher disposes
+        holder = books.seat if lost or digest else 0
         now = books.clock.now()
-        step = accept(asset, rule, ids, arrival=previous + 1, now=now, digest=digest)
+        step = accept(asset, rule, ids, arrival=previous + 1, now=now, digest=digest, holder=holder)
         if not digest and previous and self._may_repeat(one, rule, step.work.file):
             return
         waited = f"{rule.wait_for_parts:g} s"
         reason = f"files that it needs did not come within {waited}: {names}"
-        if asset.fault or (asset.missing and not tolerated):
+        if lost:
             reason = asset.fault or reason
             fail(step, books.clock.now(), reason=reason)
             books.take(step)
@@ -197,7 +207,11 @@ class Arrivals:
         if digest and self._skipped(step, rule):
             return
         books.note(step)
-        books.lanes.queue(Lane(asset.folder, rule.name), rule.priority).add(step.work)
+        queue = books.lanes.queue(Lane(asset.folder, rule.name), rule.priority)
+        if books.share is None:
+            queue.add(step.work)
+        else:
+            queue.beyond += 1  # whoever is free may take it
 
     def _restarted(self, step: Step) -> None:
         """A file starts over: in its lane, or as the one in work that it is."""
@@ -206,6 +220,8 @@ class Arrivals:
             books.take(step)
             return
         books.note(step)
+        if books.share is not None and not step.work.file.holder:
+            return  # it waits in the ledger for whoever takes it
         if not books.lanes.replace(step.work) and not books.lanes.holds(step.work):
             books.active.put(step.work)  # it was final: it is in work again
             for job in step.work.jobs:
@@ -235,10 +251,12 @@ class Arrivals:
             return
         if not isinstance(result, Done):
             self._books.outside.look(file.folder, file.path)
-        elif result.text == work.file.digest and not self._held_up(work):
-            self._touched(work, one.asset)
-        else:
-            self._renewed(work, one)
+        elif not self._books.others(work.file):
+            with self._books.contested(file.folder, file.path):
+                if result.text == work.file.digest and not self._held_up(work):
+                    self._touched(work, one.asset)
+                else:
+                    self._renewed(work, one)
 
     def _held_up(self, work: Work) -> bool:
         """Whether a file waits for its configuration: dropped again, it is a new arrival."""
@@ -249,11 +267,18 @@ class Arrivals:
         books = self._books
         for record in books.ledger.live(gone.folder, list(gone.paths)).values():
             work = books.work(record.id)
-            if work is not None and done_with(work):
+            if work is None or not done_with(work) or self._unsure(record):
+                continue
+            with books.contested(record.folder, record.path):
                 step = Step(work)
                 now = books.clock.now()
                 step.save_file(now, "gone", "it is no longer in the input folder", live=False)
                 books.note(step)
+
+    def _unsure(self, record: FileRecord) -> bool:
+        """Whether a file may be there for other machines, though not yet for this one."""
+        books = self._books
+        return books.share is not None and books.clock.now() - record.changed_at < LAG
 
     def retry(self, body: Mapping[str, Any]) -> bool:
         """The wish of ``watcher retry``: failed files go back into their input. False while one of

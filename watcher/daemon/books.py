@@ -9,8 +9,8 @@ from __future__ import annotations
 import heapq
 import itertools
 import random
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
 from watcher.core import assets, delivery, outcomes, pacing, queueing, repeats
@@ -29,13 +29,15 @@ from watcher.core.effects import (
     Submit,
 )
 from watcher.core.epochs import Epoch, folder_named, obstacle, rule_named, settings_of
-from watcher.core.lifecycle import IN_FLIGHT, FileEvent, Step, all_staged
+from watcher.core.lifecycle import IN_FLIGHT, UNFINISHED, FileEvent, Step, all_staged
 from watcher.core.model import FileRecord, FileState, JobRecord, JobState, Output, Work
-from watcher.core.ports import Change, Clock, Ledger
+from watcher.core.ports import Change, Clock, Ledger, NewFile, OwnTarget, SaveFile, SaveJob
 from watcher.core.settings import Folder, Rule, Settings
 from watcher.daemon.active import Active, Tally
+from watcher.daemon.patience import patient
 from watcher.daemon.polls import Asked, Polls
-from watcher.errors import LedgerUnusable, WatcherError
+from watcher.daemon.seat import Share
+from watcher.errors import LedgerUnusable, StaleRecord, WatcherError
 
 PATIENCE = 0.5  # seconds until a file that others may need is disposed of, if they are done then
 
@@ -54,6 +56,7 @@ class Outside:
     trouble: Callable[[str, WatcherError], None]
     back: Callable[[str], None] = lambda _: None  # the trouble of this name is over
     reload: Callable[[], None] = lambda: None
+    share: Share | None = None  # None: the ledger is this watcher's alone
 
 
 class Books:
@@ -69,9 +72,11 @@ class Books:
     ) -> None:
         self.settings = settings
         self.former = former
-        self.ledger = ledger
+        self.ledger = patient(ledger, self._away)
         self.clock = clock
         self.outside = outside
+        self.share = outside.share
+        self.seat = self.share.number if self.share is not None else 0
         self.active = Active()
         self.lanes = queueing.Lanes()
         self.polls = {name: Polls(one) for name, one in settings.schedulers.items()}
@@ -307,8 +312,10 @@ class Books:
             LedgerUnusable: it cannot be written and the daemon is to stop; what was decided and
                 not recorded is decided again after the next start.
         """
-        while self.changes and not self._recorded():
-            time.sleep(1.0)
+        if self.changes:
+            refused = self.ledger.apply(self.changes)
+            if refused:
+                self._forget(refused)
         changes, self.changes = self.changes, []
         self._unrecorded.clear()
         effects, self.effects = self.effects, []
@@ -317,15 +324,38 @@ class Books:
         for effect in effects:
             self._let(effect)
 
-    def _recorded(self) -> bool:
+    def _away(self, error: LedgerUnusable) -> None:
+        """The ledger did not answer; it is asked again, unless the daemon is to stop."""
+        self.outside.trouble("ledger", error)
+        if self.stopping:
+            raise error
+
+    def _forget(self, refused: frozenset[int]) -> None:
+        """Another watcher accepted these files first: nothing of them happened here."""
+        self.changes = [one for one in self.changes if _file_of(one) not in refused]
+        self.effects = [one for one in self.effects if _subject(one) not in refused]
+        for file_id in refused:
+            self.active.drop(file_id)
+
+    @contextmanager
+    def contested(self, folder: str, path: str) -> Iterator[None]:
+        """Decide on a record that another watcher may change at the same moment: if it did,
+        nothing of this happens, and the path is looked at again."""
+        if self.share is None:
+            yield
+            return
+        self.commit()
         try:
-            self.ledger.apply(self.changes)
-        except LedgerUnusable as error:
-            self.outside.trouble("ledger", error)
-            if self.stopping:
-                raise
-            return False
-        return True
+            yield
+            self.commit()
+        except StaleRecord:
+            self.changes, self.effects = [], []
+            self.outside.look(folder, path)
+
+    def others(self, file: FileRecord) -> bool:
+        """Whether another watcher works on a file, which is then none of our business."""
+        busy = file.state in UNFINISHED or not file.disposed
+        return busy and file.holder not in (0, self.seat)
 
     def _let(self, effect: Effect) -> None:
         if isinstance(effect, Look):
@@ -380,6 +410,26 @@ class Books:
         source, now = str(self.settings.source), self.clock.now()
         text = delivery.error_text(work, self._folder_of(file), source, now)
         return Quarantine(file, text, parts)
+
+
+def _file_of(change: Change) -> int:
+    """The file that a change is about."""
+    match change:
+        case NewFile(file):
+            return file.id
+        case SaveFile(before):
+            return before.id
+        case SaveJob(before):
+            return before.file_id
+        case OwnTarget():
+            return change.file_id
+
+
+def _subject(effect: Effect) -> int:
+    """The file that an effect acts on, 0 for a path."""
+    if isinstance(effect, Clean):
+        return effect.jobs[0].file_id if effect.jobs else 0
+    return 0 if isinstance(effect, Look) else effect.file.id
 
 
 def with_outputs(work: Work, outcome: Outcome) -> Work:

@@ -75,7 +75,7 @@ def file_of(name: str) -> int | None:
 def _emptied(world: World, folder: Folder, file: FileRecord, job: JobRecord) -> Path:
     with _our_side():
         name = token(file.id, job.id, file.arrival)
-        return world.files.staging(folder.output, world.settings.state, name)
+        return world.files.staging(folder.output, world.home(folder), name)
 
 
 def _copy(world: World, effect: Copy) -> Result:
@@ -169,7 +169,7 @@ def _clean(world: World, effect: Clean) -> Result:
         folder = world.folder(effect.folder, job.file_id)
         with suppress(WatcherError):
             world.files.discard(
-                folder.output, world.settings.state, token(job.file_id, job.id, effect.arrival)
+                folder.output, world.home(folder), token(job.file_id, job.id, effect.arrival)
             )
         for remote in {job.remote, job.key} - {""}:  # sent, or perhaps sent
             backend = world.backends[job.scheduler]

@@ -27,22 +27,24 @@ from watcher.core.effects import (
     Wrong,
 )
 from watcher.core.epochs import Epoch
-from watcher.core.lifecycle import UNFINISHED, FileEvent, Step, all_staged, recover
+from watcher.core.lifecycle import UNFINISHED, FileEvent, Step, again, all_staged, recover
 from watcher.core.model import FileState, JobState, Work
 from watcher.core.ports import Clock, Lane, Ledger, Request
 from watcher.core.queueing import WINDOW
-from watcher.core.settings import Settings
+from watcher.core.settings import EMBEDDED, Settings
 from watcher.daemon.arrivals import Arrivals
 from watcher.daemon.books import Books, Outside
 from watcher.daemon.hearing import ASKED, Hearing, Hint
+from watcher.daemon.seat import Inherited, Lost
 from watcher.daemon.sightings import Absent, Arrival
 from watcher.daemon.starts import OUTPUT_TROUBLE, Starts
-from watcher.errors import LedgerUnusable, Unauthorized, Unreachable, Unserved
+from watcher.errors import Unauthorized, Unreachable, Unserved
 
 DRAIN = 2000  # messages decided in one turn at most
 COMPACT_MOST = 1000  # records removed in one turn
 COMPACT_PAUSE = 1.0
 COMPACT_EVERY = 3600.0  # seconds between removals of old history
+SURVEY_EVERY = 0.25  # seconds between looks at the lanes of a shared ledger
 ASK_EVERY = 1.0  # seconds between looks at the requests of the command line
 
 
@@ -79,6 +81,7 @@ class Engine:
         self._starts = Starts(self.books)
         self._hearing = Hearing(self.books)
         self._asked = 0.0
+        self._surveyed = 0.0
         self._compacting = 0.0
         self._handlers: dict[type, Callable[..., None]] = {
             Outcome: self._on_outcome,
@@ -89,6 +92,8 @@ class Engine:
             Absent: self._arrivals.gone,
             Stop: self._on_stop,
             Reload: self._on_reload,
+            Inherited: self._on_inherited,
+            Lost: self._on_lost,
         }
 
     def _pressed(self) -> bool:
@@ -103,22 +108,47 @@ class Engine:
         """Take up what an earlier life of the daemon left."""
         books = self.books
         for work in books.ledger.unfinished():
-            reason = books.obstacle(work)
-            if reason:
-                self._orphan(work, reason)
-                continue
-            work = self._freed(work)  # noqa: PLW2901  (the same file, as it is now)
-            books.active.put(work)
-            books.effects.extend(recover(work, books.rule_of(work.file)))
-            if work.file.state in UNFINISHED:
-                self._resume(work)
-        for lane, count in books.ledger.lanes().items():
+            if work.file.holder == books.seat:
+                self._take_up(work)
+        for lane, count in books.ledger.lanes().items() if books.share is None else ():
             rule = books.rule(lane.folder, lane.rule)
             if rule is not None:
                 books.lanes.queue(lane, rule.priority).beyond = count
             else:
                 self._hold_lane(lane)
         books.commit()
+
+    def _take_up(self, work: Work) -> None:
+        books = self.books
+        reason = books.obstacle(work)
+        if reason:
+            self._orphan(work, reason)
+            return
+        work = self._freed(work)
+        books.active.put(work)
+        books.effects.extend(recover(work, books.rule_of(work.file)))
+        if work.file.state in UNFINISHED:
+            self._resume(work)
+
+    def _on_inherited(self, inherited: Inherited) -> None:
+        """Files of a watcher that died."""
+        for work in inherited.works:
+            self._take_up(self._homeless(work))
+
+    def _homeless(self, work: Work) -> Work:
+        """Jobs in the dead watcher's own scheduler are out of reach: they begin again."""
+        books, step = self.books, Step(work)
+        local = {n for n, one in books.settings.schedulers.items() if one.url == EMBEDDED}
+        under_way = (*ASKED, JobState.SUBMITTING, JobState.FETCHING)
+        for job in work.jobs:
+            if job.scheduler in local and job.state in under_way:
+                reason = "the watcher that ran it ended"
+                again(step, job, books.clock.now(), reason=reason, at=0.0, counts=False)
+        books.note(step)
+        return step.work
+
+    def _on_lost(self, lost: Lost) -> None:
+        raise lost.error
 
     def _freed(self, work: Work) -> Work:
         """A file that was held for its configuration alone goes on, now that this is back."""
@@ -187,10 +217,13 @@ class Engine:
         if arrived:
             self.books.commit()
             self._arrivals.take(arrived)
+            if self.books.share is not None:
+                self.books.commit()  # of a file that another watcher accepts too, one is left
         self.books.ring()
         self._requests()
         self._compact()
         if not self._ending():
+            self._survey()
             self._starts.begin()
             self._hearing.poll()
         self.books.commit()
@@ -217,32 +250,34 @@ class Engine:
     def _on_stop(self, _: Stop) -> None:
         self.books.stopping = True
 
+    def _survey(self) -> None:
+        now = self.books.clock.monotonic()
+        if now - self._surveyed >= SURVEY_EVERY:
+            self._surveyed = now
+            self._starts.survey()
+
+    def _leads(self) -> bool:
+        return self.books.share is None or self.books.share.leads()
+
     def _compact(self) -> None:
         """Forget what ended longer ago than the history is kept."""
         books, now = self.books, self.books.clock.monotonic()
-        if now < self._compacting:
+        if now < self._compacting or not self._leads():
             return
         self._compacting = now + COMPACT_EVERY
         before = books.clock.now() - books.settings.keep_history
-        try:
-            if books.ledger.compact(before, most=COMPACT_MOST) >= COMPACT_MOST:
-                self._compacting = now + COMPACT_PAUSE  # there is more: in pieces, as work goes on
-        except LedgerUnusable as error:
-            books.outside.trouble("ledger", error)
+        if books.ledger.compact(before, most=COMPACT_MOST) >= COMPACT_MOST:
+            self._compacting = now + COMPACT_PAUSE  # there is more: in pieces, as work goes on
 
     def _requests(self) -> None:
         books, now = self.books, self.books.clock.monotonic()
-        if now - self._asked < ASK_EVERY:
+        if now - self._asked < ASK_EVERY or not self._leads():
             return
         self._asked = now
-        try:
-            requests = books.ledger.requests()
-            answered = [one.id for one in requests if self._granted(one)]
-            if answered:
-                books.commit()
-                books.ledger.answered(answered)
-        except LedgerUnusable as error:
-            books.outside.trouble("ledger", error)
+        granted = [one.id for one in books.ledger.requests() if self._granted(one)]
+        if granted:
+            books.commit()
+            books.ledger.answered(granted)
 
     def _granted(self, request: Request) -> bool:
         if request.kind == "reload":

@@ -127,7 +127,7 @@ def _outputs_of(world: World, file: FileRecord, fed: JobRecord, take: str) -> tu
 def staging_of(world: World, folder: Folder, file: FileRecord, job_id: int) -> Path:
     """Where the outputs of a job are staged."""
     name = token(file.id, job_id, file.arrival)
-    return world.files.staged(folder.output, world.settings.state, name)
+    return world.files.staged(folder.output, world.home(folder), name)
 
 
 def token(file_id: int, job_id: int, arrival: int) -> str:

@@ -23,7 +23,7 @@ from watcher.adapters.files import LocalFiles
 from watcher.adapters.ledger import open_ledger
 from watcher.core.effects import Effect
 from watcher.core.lifecycle import UNFINISHED
-from watcher.core.ports import Change, Ledger, NewFile, SaveFile
+from watcher.core.ports import Change, NewFile, SaveFile
 from watcher.core.settings import Settings
 from watcher.daemon import alerts, logs
 from watcher.daemon.books import Outside
@@ -37,17 +37,19 @@ from watcher.daemon.lock import Watchman, lock_state
 from watcher.daemon.lookout import Lookout
 from watcher.daemon.metrics import Meters
 from watcher.daemon.monitor import Monitor
+from watcher.daemon.patience import patient
 from watcher.daemon.pulse import Pulse
 from watcher.daemon.reloads import Reloads
 from watcher.daemon.roots import Roots
 from watcher.daemon.schedulers import Schedulers
+from watcher.daemon.seat import Keeper
 from watcher.daemon.sightings import Absent, Arrival, Sighting
 from watcher.daemon.statusfile import StatusFiles
 from watcher.daemon.systemd import Supervisor
 from watcher.daemon.web.desk import Desk, oldest
 from watcher.daemon.world import World
 from watcher.embedded.scheduler import EmbeddedScheduler
-from watcher.errors import WatcherError
+from watcher.errors import Fenced, LedgerUnusable, WatcherError
 
 JOBS_KEPT = 86400.0  # seconds that an ended embedded job is kept when nobody fetched it
 QUIET = 0.3  # seconds without anything to do after which ``run --once`` ends
@@ -85,14 +87,16 @@ class Service:
         self._signals = 0
         self._renewing = False
         self._ending = False
+        self._fenced = False
         self.lookout = Lookout(log, self.meters)
         self._monitor: Monitor | None = None
         self._lock = lock_state(settings.state)
         self._watchman = Watchman(self._lock, settings.state)
         self._make_folders()
-        self.ledger: Ledger = open_ledger(settings.state, read_only=False, url=settings.ledger)
+        self.ledger = open_ledger(settings.state, read_only=False, url=settings.ledger)
         self.files = LocalFiles()
         self.clock = SystemClock()
+        self.keeper = self._keeper()
         self.schedulers = Schedulers(settings.state, self._hint)
         self.backends = self.schedulers.backends
         self.schedulers.change(settings.schedulers)
@@ -109,8 +113,9 @@ class Service:
     def _join(self) -> None:
         """The parts that live as long as one configuration does."""
         settings, former = self.settings, tuple(self.reloads.former)
+        seat = self.keeper.number if self.keeper is not None else 0
         self.engine = Engine(settings, self.ledger, self.clock, self._outside(), former)
-        world = World(settings, self.backends, self.files, former)
+        world = World(settings, self.backends, self.files, former, seat)
         self.hands = Hands(world, self.engine.post, self.log)
         self.intake = Intake(
             settings.folders,
@@ -120,6 +125,21 @@ class Service:
             deliver=self._sighted,
             roots=Roots(settings.state / "roots.json"),
         )
+
+    def _keeper(self) -> Keeper | None:
+        """Where several watchers share the ledger: this one's seat among them."""
+        if not self.ledger.shared:
+            return None
+        keeper = Keeper(self.ledger.seats, self.files, self._post, self._trouble)
+        keeper.outputs = self._outputs()
+        keeper.sit()
+        return keeper
+
+    def _outputs(self) -> tuple[Path, ...]:
+        return tuple(folder.output for folder in self.settings.folders)
+
+    def _post(self, message: object) -> None:
+        self.engine.post(message)
 
     def _sweep(self) -> None:
         """Remove what a killed daemon left of files that have come to their end: staging folders,
@@ -133,6 +153,8 @@ class Service:
         for backend in self.backends.values():
             if isinstance(backend, EmbeddedScheduler):
                 backend.purge(self.clock.now() - JOBS_KEPT)
+                if self.keeper is not None:
+                    backend.clear()  # their files went to another watcher, or will begin anew
 
     def _make_folders(self) -> None:
         """Make the folders that we write into; an input is its users' and is waited for."""
@@ -152,6 +174,7 @@ class Service:
             trouble=self._trouble,
             back=self._back,
             reload=self._reload,
+            share=self.keeper.share() if self.keeper is not None else None,
         )
 
     def _perform(self, effect: Effect) -> None:
@@ -287,7 +310,7 @@ class Service:
         )
         try:
             self._turn(until)
-            while self.reloads.pending and not self._ending:
+            while (self.reloads.pending or self._fenced) and not self._ending:
                 self._renew()
                 self._turn(until)
         finally:
@@ -300,11 +323,18 @@ class Service:
 
     def _turn(self, until: Callable[[], bool]) -> None:
         """One configuration's life: until the end, or until the next one."""
+        if self.keeper is not None:
+            self.keeper.start()
         self.engine.recover()
         self.intake.start()
         self._renewing = False
         self.supervisor.ready(f"watching {len(self.settings.folders)} folders")
-        self.engine.run(until)
+        try:
+            self.engine.run(until)
+        except Fenced as error:
+            self._fenced = True
+            # the words say it all: a traceback would only frighten
+            self.log.error("seat.lost", reason=str(error))  # noqa: TRY400
 
     # ------------------------------------------------------------ a new configuration
     def _reload(self) -> None:
@@ -324,15 +354,30 @@ class Service:
         self.intake.stop()
         self.hands.close()
         tally = self.engine.books.tally
+        if self.reloads.pending:
+            self._change()
+        if self.keeper is not None:
+            self.keeper.stop()
+            self.keeper.outputs = self._outputs()
+            if self._fenced:
+                patient(self.keeper, self._wait).sit()
+        self._fenced = False
+        self._join()
+        self.engine.books.tally = tally
+        self.engine.books.stopping = self._ending
+
+    def _change(self) -> None:
         try:
             self.schedulers.change(self.reloads.next.schedulers)
             self._take_up(self.reloads.taken(self.ledger.new_ids(1)[0]))
         except WatcherError as error:
             self.reloads.undo(error)
             self.schedulers.change(self.settings.schedulers)
-        self._join()
-        self.engine.books.tally = tally
-        self.engine.books.stopping = self._ending
+
+    def _wait(self, error: LedgerUnusable) -> None:
+        self._trouble("ledger", error)
+        if self._ending:
+            raise error
 
     def _take_up(self, new: Settings) -> None:
         same = {folder.name for folder in new.folders if folder in self.settings.folders}
@@ -377,6 +422,8 @@ class Service:
         for backend in self.backends.values():
             backend.close()
         self.boards.stop()
+        if self.keeper is not None:
+            self.keeper.leave()
         self.ledger.close()
         self._lock.close()
 

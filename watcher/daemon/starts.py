@@ -10,7 +10,7 @@ from collections import deque
 
 from watcher.core import windows
 from watcher.core.lifecycle import UNFINISHED, ready, spec_of, start
-from watcher.core.model import JobRecord, JobState, Work
+from watcher.core.model import FileState, JobRecord, JobState, Work
 from watcher.core.ports import Lane
 from watcher.core.queueing import WINDOW, Queue
 from watcher.core.settings import PASS, JobSpec, Rule
@@ -47,13 +47,50 @@ class Starts:
 
     def _refill(self, lane: Lane, queue: Queue) -> None:
         self._books.commit()  # the ledger must tell all that was decided
-        works = self._books.ledger.waiting(lane, WINDOW, queue.last)
+        works = self._next(lane, queue)
         for work in works:
             queue.append(work)
         # a file that started over is accepted again, and in work already
         in_work = self._books.active.works
         queue.window = deque(work for work in queue.window if work.file.id not in in_work)
         queue.beyond = max(0, queue.beyond - len(works)) if works else 0
+
+    def _next(self, lane: Lane, queue: Queue) -> list[Work]:
+        share = self._books.share
+        if share is None:
+            return self._books.ledger.waiting(lane, WINDOW, queue.last)
+        # no more than may begin at once: the others are other watchers' as well
+        return share.seats.claim(lane, self._room(lane), self._held())
+
+    def _room(self, lane: Lane) -> int:
+        rule, active = self._books.rule(lane.folder, lane.rule), self._books.active
+        rooms = [
+            COPIES - len(active.copying)
+            if spec.process == PASS
+            else self._books.polls[spec.scheduler].settings.max_in_flight
+            - active.counts["scheduler", spec.scheduler]
+            for spec in (rule.jobs if rule else ())
+        ]
+        return max(1, min(COPIES, *rooms))
+
+    def _held(self) -> list[int]:
+        """Our files that are in hand and not yet begun."""
+        works = self._books.active.works.values()
+        return [work.file.id for work in works if work.file.state is FileState.ACCEPTED]
+
+    def survey(self) -> None:
+        """Which lanes of a shared ledger have files that anybody may take."""
+        books, share = self._books, self._books.share
+        if share is None:
+            return
+        known = {
+            Lane(folder.name, rule.name): rule.priority
+            for folder in books.settings.folders
+            for rule in folder.rules
+        }
+        free = share.seats.lanes(known)
+        for lane, priority in known.items():
+            books.lanes.queue(lane, priority).beyond = int(lane in free)
 
     def _begin_file(self, work: Work) -> None:
         reason = self._books.obstacle(work)

@@ -232,6 +232,11 @@ class EmbeddedScheduler:
             self.forget(job.id)
         return len(old)
 
+    def clear(self) -> None:
+        """Cancel every job that has not ended."""
+        for job in self._store.unfinished():
+            self.cancel(job.id)
+
     # ---------------------------------------------------------------- inside
     def _spec(
         self, request: JobRequest, config: Mapping[str, Any]

@@ -84,6 +84,10 @@ class LocalFiles:
         """See ``Files``."""
         return staging.leftovers(output, state)
 
+    def adopt(self, seats: Path, mine: str, living: Sequence[str]) -> None:
+        """See ``Files``."""
+        staging.adopt(seats, mine, living)
+
     def stage_copy(self, root: Path, path: str, into: Path, name: str) -> Fetched:
         """See ``Files``."""
         return staging.stage_copy(root, path, into, name)

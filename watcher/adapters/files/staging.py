@@ -9,6 +9,7 @@ from __future__ import annotations
 import errno
 import os
 import shutil
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -94,6 +95,45 @@ def _names(folder: int) -> list[str]:
         return os.listdir(folder)
 
 
+def adopt(seats: Path, mine: str, living: Sequence[str]) -> None:
+    """See ``Files.adopt``.
+
+    A folder is renamed first, which ends its owner's reach: ``<dead>`` to ``<mine>.<dead>``. What
+    a crash left so named has no living first word and is taken over the same way.
+    """
+    with Held(open_root(seats.parent)) as output, Told(seats.name):
+        try:
+            home = step(output, seats.name, [seats.name])
+        except FileGone:
+            return
+        with Held(home):
+            for name in _names(os.dup(home)):
+                if name.partition(".")[0] not in {mine, *living}:
+                    os.rename(name, f"{mine}.{name}", src_dir_fd=home, dst_dir_fd=home)
+            for name in _names(os.dup(home)):
+                if name.startswith(f"{mine}."):
+                    _merge(home, name, mine)
+
+
+def _merge(home: int, name: str, mine: str) -> None:
+    """Move the tokens of one seat folder into another; what both have is the latter's."""
+    with Held(_made(os.dup(home), [mine, INSIDE_STATE])) as target, suppress(FileGone):
+        with Held(step(home, name, [name])) as folder:
+            inner = step(folder, INSIDE_STATE, [name, INSIDE_STATE])
+        with Held(inner):
+            for token in _names(os.dup(inner)):
+                _carried(inner, target, token)
+    _clear_tree(home, name)
+
+
+def _carried(source: int, target: int, token: str) -> None:
+    try:
+        os.rename(token, token, src_dir_fd=source, dst_dir_fd=target)
+    except OSError as error:
+        if error.errno not in {errno.EEXIST, errno.ENOTEMPTY}:
+            raise
+
+
 def _discard(home: int, name: str, token: str) -> None:
     try:
         folder = step(home, name, [name])
@@ -118,7 +158,7 @@ def stage_copy(root: Path, path: str, into: Path, name: str) -> Fetched:
     names, parts = split(path), split(name)
     with Held(open_folder(root, names[:-1])) as folder:
         source = open_file(folder, names[-1], path)
-    with Held(source), Held(_made(into, parts[:-1])) as target, Told(path):
+    with Held(source), Held(_made(open_root(into), parts[:-1])) as target, Told(path):
         try:
             with Held(os.open(parts[-1], CREATE, 0o666, dir_fd=target)) as fd:
                 size, digest = copy_all(source, fd)
@@ -130,9 +170,9 @@ def stage_copy(root: Path, path: str, into: Path, name: str) -> Fetched:
     return Fetched(name, size, digest)
 
 
-def _made(root: Path, names: list[str]) -> int:
-    """A descriptor of a folder below staging, made when missing; nothing here is durable yet."""
-    fd = open_root(root)
+def _made(fd: int, names: list[str]) -> int:
+    """A descriptor of a folder below an open one, which is closed; made when missing. Nothing of
+    staging is durable yet."""
     for depth, name in enumerate(names):
         with Held(fd), Told("/".join(names)):
             with suppress(FileExistsError):

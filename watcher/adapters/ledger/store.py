@@ -83,6 +83,11 @@ class SqlLedger:
         return self._ids.take(count)
 
     @property
+    def shared(self) -> bool:
+        """Whether several watchers may work on it."""
+        return self._read.dialect.name == "postgresql"
+
+    @property
     def seats(self) -> SqlSeats:
         """The seats of the watchers that share the ledger (PostgreSQL)."""
         return self._seats

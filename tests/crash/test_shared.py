@@ -1,0 +1,173 @@
+"""Several real watchers on one PostgreSQL ledger and one folder tree, killed and paused."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+CONFIG = """\
+state: ./state-{name}
+ledger: {url}
+http: off
+folders:
+  - name: in
+    input: ./in
+    output: ./out
+    done: {done}
+    settle: 0s
+    scan_every: 2s
+    rules:
+      - {{name: slow, match: "*.slow", script: ./slow.py, deliver: "{{relpath}}/{{output}}"}}
+      - {{name: plain, match: "*", process: pass, deliver: "{{relpath}}"}}
+"""
+SLOW = """
+import pathlib, time
+def main(pc, params):
+    time.sleep(0.3)
+    source = pathlib.Path(pc.get_input_file())
+    pathlib.Path(pc.get_output_dir("copy.bin")).write_bytes(source.read_bytes())
+"""
+
+
+class Studio:
+    """A folder tree, and the watchers that share it."""
+
+    def __init__(self, folder, url, done):
+        self.folder, self.url, self.done = folder, url, done
+        self.watchers = {}
+        (folder / "in").mkdir()
+        (folder / "slow.py").write_text(SLOW)
+
+    def start(self, name):
+        config = self.folder / f"{name}.yaml"
+        config.write_text(CONFIG.format(name=name, url=self.url, done=self.done))
+        with (self.folder / f"{name}.log").open("ab") as log:
+            self.watchers[name] = subprocess.Popen(
+                [sys.executable, "-m", "watcher", "run", "-c", config],
+                cwd=self.folder,
+                env={**os.environ, "PYTHONPATH": str(ROOT)},
+                stdout=log,
+                stderr=log,
+            )
+
+    def drop(self, name, content):
+        part = self.folder / "in" / f".{name}.part"
+        part.parent.mkdir(parents=True, exist_ok=True)
+        part.write_bytes(content)
+        part.rename(self.folder / "in" / name)
+
+    def delivered(self):
+        """Every file below the output that people see, with its content."""
+        out = self.folder / "out"
+        return {
+            str(path.relative_to(out)): path.read_bytes()
+            for path in out.rglob("*")
+            if path.is_file() and not any(part.startswith(".") for part in path.parts)
+        }
+
+    def rows(self):
+        """Every transition that any of them logged."""
+        for log in self.folder.glob("*.log"):
+            for line in log.read_text().splitlines():
+                if line.startswith("{"):
+                    yield log.stem, json.loads(line)
+
+    def wait(self, condition, seconds=90):
+        deadline = time.monotonic() + seconds
+        while not condition():
+            assert time.monotonic() < deadline, self.tail()
+            time.sleep(0.05)
+
+    def tail(self):
+        return "\n".join(log.read_text()[-3000:] for log in self.folder.glob("*.log"))
+
+
+@pytest.fixture
+def studio(tmp_path, postgres_server):
+    @contextmanager
+    def opened(done="keep"):
+        made = Studio(tmp_path, postgres_server.emptied(), done)
+        with ExitStack() as stack:
+            stack.callback(end, made)
+            yield made
+
+    return opened
+
+
+def end(made):
+    for process in made.watchers.values():
+        process.send_signal(signal.SIGCONT)
+        process.kill()
+        process.wait()
+
+
+def contents(count, kind="bin"):
+    return {f"f{number}.{kind}": f"{number}".encode() * 1000 for number in range(count)}
+
+
+def test_files_are_shared_out_and_each_is_delivered_once(studio):
+    with studio() as made:
+        for name in ("a", "b", "c"):
+            made.start(name)
+        made.wait(lambda: sum(row["event"] == "root.online" for _, row in made.rows()) == 3)
+        wanted = contents(60) | contents(18, "slow")
+        for name, content in wanted.items():
+            made.drop(name, content)
+        expected = {n + "/copy.bin" * n.endswith("slow"): c for n, c in wanted.items()}
+        made.wait(lambda: made.delivered() == expected)
+        for process in made.watchers.values():
+            process.send_signal(signal.SIGTERM)
+        assert [process.wait(60) for process in made.watchers.values()] == [0, 0, 0]
+        said = [(who, row) for who, row in made.rows() if row["event"] == "file.delivered"]
+        assert len(said) == len(wanted)
+        slow = Counter(who for who, row in said if row["file"].endswith("slow"))
+        assert len(slow) == 3, slow  # all of them had a part of the work
+        assert not [row for _, row in made.rows() if row["event"] in ("fault", "file.failed")]
+
+
+def test_a_killed_watchers_files_are_taken_over(studio):
+    with studio(done="delete") as made:
+        made.start("a")
+        made.wait(lambda: any(row["event"] == "root.online" for _, row in made.rows()))
+        wanted = contents(12, "slow")
+        for name, content in wanted.items():
+            made.drop(name, content)
+        made.wait(lambda: any(row["event"] == "job.running" for _, row in made.rows()))
+        made.watchers.pop("a").kill()
+        made.start("b")
+        made.wait(lambda: len(made.delivered()) == 12 and not list((made.folder / "in").iterdir()))
+        assert made.delivered() == {f"{name}/copy.bin": body for name, body in wanted.items()}
+
+
+@pytest.mark.parametrize("seed", [1, 2])
+def test_a_paused_watcher_publishes_nothing_after_it_was_given_up(studio, seed):
+    chance = random.Random(seed)  # noqa: S311
+    with studio(done="./archive") as made:
+        made.start("a")
+        made.start("b")
+        made.wait(lambda: sum(row["event"] == "root.online" for _, row in made.rows()) == 2)
+        wanted = contents(150)
+        for number, (name, content) in enumerate(wanted.items()):
+            made.drop(name, content)
+            if number == 30:
+                time.sleep(chance.random() * 0.2)  # anywhere in the work on what came so far
+                made.watchers["a"].send_signal(signal.SIGSTOP)
+        made.wait(lambda: len(made.delivered()) == 150)
+        made.watchers["a"].send_signal(signal.SIGCONT)
+        made.wait(lambda: any(row["event"] == "seat.lost" for _, row in made.rows()))
+        made.drop("late.bin", b"late")
+        made.wait(lambda: len(made.delivered()) == 151)
+        made.wait(lambda: not list((made.folder / "in").iterdir()))
+        assert made.delivered() == wanted | {"late.bin": b"late"}
+        assert {p.name for p in (made.folder / "archive").iterdir()} == {*wanted, "late.bin"}
