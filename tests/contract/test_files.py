@@ -41,6 +41,10 @@ class World:
     def folder(self, path: Path):
         path.mkdir(parents=True)
 
+    def home(self, path: Path) -> Path:
+        self.folder(path)
+        return path
+
     def put(self, path: Path, body: bytes = b"x"):
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(body)
@@ -435,6 +439,32 @@ def test_a_removed_source_is_gone_and_removing_again_is_fine(world):
         world.files.remove(world.root, "d/a", fingerprint)
     world.files.remove(world.root, "gone/a", fingerprint)
     assert world.body(world.root / "d/a") is None
+
+
+# ---------------------------------------------------------------- taking over
+def test_the_dead_cannot_reach_what_they_staged_and_the_living_can(world):
+    seats = world.output / ".watcher-seats"
+    homes = {name: world.home(seats / name) for name in ("dead", "mine", "alive")}
+    for name, home in homes.items():
+        place = world.files.staging(world.output, home, f"token-{name}")
+        world.put(place / "a", name.encode())
+    lost = world.files.staged(world.output, homes["dead"], "token-dead")
+    world.files.adopt(seats, "mine", ["mine", "alive"])
+    assert world.body(lost / "a") is None
+    assert world.body(homes["mine"] / "staging/token-dead/a") == b"dead"
+    assert world.body(homes["mine"] / "staging/token-mine/a") == b"mine"
+    assert world.body(homes["alive"] / "staging/token-alive/a") == b"alive"
+    world.files.adopt(seats, "mine", ["mine", "alive"])
+    world.files.adopt(world.output / "nothing", "mine", [])
+
+
+def test_what_a_crash_left_of_taking_over_is_taken_over(world):
+    seats = world.output / ".watcher-seats"
+    world.put(world.home(seats / "gone.dead") / "staging/t/a", b"1")
+    world.home(seats / "mine")
+    world.files.adopt(seats, "mine", [])
+    assert world.body(seats / "mine/staging/t/a") == b"1"
+    assert world.body(seats / "gone.dead/staging/t/a") is None
 
 
 # ---------------------------------------------------------------- small files, names, space

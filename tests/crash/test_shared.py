@@ -20,6 +20,7 @@ CONFIG = """\
 state: ./state-{name}
 ledger: {url}
 http: off
+scheduler: {{max_in_flight: 2}}
 folders:
   - name: in
     input: ./in
@@ -69,12 +70,14 @@ class Studio:
 
     def delivered(self):
         """Every file below the output that people see, with its content."""
-        out = self.folder / "out"
-        return {
-            str(path.relative_to(out)): path.read_bytes()
-            for path in out.rglob("*")
-            if path.is_file() and not any(part.startswith(".") for part in path.parts)
-        }
+        out, found = self.folder / "out", {}
+        for folder, folders, names in os.walk(out):
+            folders[:] = [name for name in folders if not name.startswith(".")]
+            for name in names:
+                if not name.startswith("."):
+                    path = Path(folder, name)
+                    found[str(path.relative_to(out))] = path.read_bytes()
+        return found
 
     def rows(self):
         """Every transition that any of them logged."""
@@ -143,8 +146,9 @@ def test_a_killed_watchers_files_are_taken_over(studio):
         wanted = contents(12, "slow")
         for name, content in wanted.items():
             made.drop(name, content)
-        made.wait(lambda: any(row["event"] == "job.running" for _, row in made.rows()))
-        made.watchers.pop("a").kill()
+        made.wait(lambda: any(row["event"] == "job.submitted" for _, row in made.rows()))
+        made.watchers["a"].kill()
+        made.watchers["a"].wait()
         made.start("b")
         made.wait(lambda: len(made.delivered()) == 12 and not list((made.folder / "in").iterdir()))
         assert made.delivered() == {f"{name}/copy.bin": body for name, body in wanted.items()}

@@ -169,6 +169,16 @@ class MemoryFiles:
         inside = (path for path in below if path.is_relative_to(state / STAGING))
         return tuple({path.parts[depth] for path in inside if len(path.parts) > depth})
 
+    def adopt(self, seats: Path, mine: str, living: Sequence[str]) -> None:
+        self._root(seats.parent)
+        for place in [Path(place) for place in self.nodes]:
+            if not place.is_relative_to(seats) or place == seats:
+                continue
+            name, *below = place.relative_to(seats).parts
+            if name not in {mine, *living}:
+                self.nodes.setdefault(str(seats.joinpath(mine, *below)), self.nodes[str(place)])
+                del self.nodes[str(place)]
+
     def stage_copy(self, root: Path, path: str, into: Path, name: str) -> Fetched:
         node = self._file(root, path)
         self._root(into)

@@ -308,8 +308,8 @@ class Seats(Protocol):
     nothing, once another watcher has declared this one dead. All methods raise ``Fenced`` so.
     """
 
-    def sit(self, name: str) -> int:
-        """Take a seat under a name for people; its number is also the fencing token."""
+    def sit(self) -> int:
+        """Take a seat, under this process's name; its number is also the fencing token."""
         ...
 
     def renew(self) -> None:

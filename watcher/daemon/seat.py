@@ -6,8 +6,6 @@ its files are taken over, so that it can publish nothing when it wakes up.
 
 from __future__ import annotations
 
-import os
-import socket
 import threading
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -46,11 +44,6 @@ class Share:
     leads: Callable[[], bool]
 
 
-def name() -> str:
-    """This process, for people."""
-    return f"{socket.gethostname()}:{os.getpid()}"
-
-
 def home(output: Path, number: int) -> Path:
     """The folder in an output root that holds a seat's staging."""
     return output / SEATS / f"{number:x}"
@@ -79,7 +72,7 @@ class Keeper:
 
     def sit(self) -> None:
         """Take a seat."""
-        self.number = self._seats.sit(name())
+        self.number = self._seats.sit()
 
     def start(self) -> None:
         """Begin to give signs of life; fine when it does already."""

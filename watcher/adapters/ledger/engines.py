@@ -6,6 +6,8 @@ write, or to read one snapshot), a commit is on disk when it returns, and no pas
 
 from __future__ import annotations
 
+import os
+import socket
 import sqlite3
 from pathlib import Path
 from urllib.parse import quote
@@ -16,6 +18,9 @@ from sqlalchemy.pool import QueuePool
 
 from watcher.errors import LedgerUnusable
 
+# seconds that a transaction may lie open without a word, and that anybody waits for a lock: a
+# watcher that was paused in the middle of one would hold all others up for ever
+PAUSED = 4
 CONNECT = 10  # seconds to wait for a database server
 READERS = 4  # connections kept for reading
 
@@ -56,8 +61,12 @@ def sqlite_engine(file: Path, *, mode: str, busy: float) -> Engine:
     return engine
 
 
-def postgres_engine(url: str, *, writes: bool) -> Engine:
-    """An engine on a PostgreSQL server. Raises ``LedgerUnusable`` for an address that is none."""
+def postgres_engine(url: str, *, writes: bool, many: int = 1) -> Engine:
+    """An engine on a PostgreSQL server; ``many`` connections may write at once.
+
+    Raises:
+        LedgerUnusable: the address is none, or the driver is not installed.
+    """
     try:
         address = make_url(url).set(drivername="postgresql+psycopg")
         return create_engine(
@@ -65,10 +74,15 @@ def postgres_engine(url: str, *, writes: bool) -> Engine:
             # the prepared statements of ``batch`` take their values by position
             paramstyle="format",
             isolation_level="READ COMMITTED" if writes else "REPEATABLE READ",
-            pool_size=1 if writes else READERS,
+            pool_size=many if writes else READERS,
             max_overflow=0 if writes else -1,
             pool_pre_ping=True,  # a server that was restarted costs a new connection, not an error
-            connect_args={"connect_timeout": CONNECT, "application_name": "watcher"},
+            connect_args={
+                "connect_timeout": CONNECT,
+                "application_name": session(),
+                "options": f"-c idle_in_transaction_session_timeout={PAUSED * 1000}"
+                f" -c lock_timeout={PAUSED * 1000}",
+            },
         )
     except ArgumentError as error:
         raise LedgerUnusable("not a PostgreSQL address", where=shown(url)) from error
@@ -78,6 +92,17 @@ def postgres_engine(url: str, *, writes: bool) -> Engine:
             where=shown(url),
             fix="pip install 'pixyz-watcher[postgres]'",
         ) from error
+
+
+def process() -> str:
+    """This process, for people and for those who take over from it."""
+    return f"{socket.gethostname()}:{os.getpid()}"
+
+
+def session(name: str = "") -> str:
+    """What the database calls the connections of a process: pg_stat_activity's application_name,
+    which is cut at 63 bytes."""
+    return f"watcher {name or process()}"[:63]
 
 
 def shown(url: str) -> str:

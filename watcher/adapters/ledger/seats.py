@@ -13,6 +13,7 @@ from contextlib import AbstractContextManager
 from sqlalchemy import Connection, delete, exists, func, insert, select, update
 
 from watcher.adapters.ledger import reading
+from watcher.adapters.ledger.engines import process, session
 from watcher.adapters.ledger.rows import read, written
 from watcher.adapters.ledger.schema import ACCEPTED, FILES, HELD, UNFINISHED, WATCHERS
 from watcher.core.model import Watcher, Work
@@ -53,10 +54,10 @@ class SqlSeats:
         """Whether this watcher sits."""
         return self._seat != 0
 
-    def sit(self, name: str) -> int:
+    def sit(self) -> int:
         """See ``Seats``."""
         self._seat, self._batch = self._new_seat(), 0
-        row = {"seat": self._seat, "name": written(name), "seen": NOW, "batch": 0}
+        row = {"seat": self._seat, "name": written(process()), "seen": NOW, "batch": 0}
         with self._writing() as connection:
             connection.execute(insert(WATCHERS).values(row))
         return self._seat
@@ -123,9 +124,17 @@ class SqlSeats:
         """See ``Seats``."""
         with self._writing() as connection:
             self._prove(connection)
-            connection.execute(delete(WATCHERS).where(W.seen < NOW - self._lease))
+            dead = W.seen < NOW - self._lease
+            for name in connection.scalars(select(W.name).where(dead)):
+                self._disconnect(connection, read(name))
+            connection.execute(delete(WATCHERS).where(dead))
             gone = ~exists().where(W.seat == F.holder)
             return list(connection.scalars(select(F.holder).distinct().where(HELD, gone)))
+
+    def _disconnect(self, connection: Connection, name: str) -> None:
+        """End a dead watcher's connections: paused in a transaction, it would hold its locks."""
+        end = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = %s"
+        connection.exec_driver_sql(end, (session(name),))
 
     def inherit(self, seat: int) -> list[Work]:
         """See ``Seats``."""

@@ -56,7 +56,14 @@ class SqlLedger:
     """``Ledger`` on SQLAlchemy engines; ``write`` is None for a ledger opened to be read."""
 
     def __init__(
-        self, *, read: Engine, write: Engine | None, where: str, ids: Ids, lease: float = LEASE
+        self,
+        *,
+        read: Engine,
+        write: Engine | None,
+        where: str,
+        ids: Ids,
+        aside: Engine | None = None,
+        lease: float = LEASE,
     ) -> None:
         self._read = read
         self._write = write
@@ -64,7 +71,9 @@ class SqlLedger:
         self._ids = ids
         self._lock = threading.Lock()
         self._statements = compiled(read.dialect)
-        self._seats = SqlSeats(self._writing, self._reading, lambda: ids.take(1)[0], lease)
+        # a sign of life must not wait for a batch: seats have a connection of their own
+        self._aside = aside
+        self._seats = SqlSeats(self._beside, self._reading, lambda: ids.take(1)[0], lease)
 
     @contextmanager
     def _reading(self) -> Iterator[Connection]:
@@ -76,6 +85,14 @@ class SqlLedger:
         if self._write is None:
             raise LedgerUnusable("the ledger was opened for reading only", where=self._where)
         with told(self._where), self._lock, self._write.begin() as connection:
+            yield connection
+
+    @contextmanager
+    def _beside(self) -> Iterator[Connection]:
+        """A writing transaction beside those of ``apply``."""
+        if self._aside is None:
+            raise LedgerUnusable("the ledger is not one to be shared", where=self._where)
+        with told(self._where), self._aside.begin() as connection:
             yield connection
 
     def new_ids(self, count: int) -> Sequence[int]:
@@ -244,8 +261,9 @@ class SqlLedger:
         """See ``Ledger``."""
         with told(self._where):
             self._read.dispose()
-            if self._write is not None:
-                self._write.dispose()
+            for engine in (self._write, self._aside):
+                if engine is not None:
+                    engine.dispose()
 
 
 def open_ledger(
@@ -286,7 +304,9 @@ def open_ledger(
         raise
     ids = Ids(now, above=above)
     given = None if read_only else write
-    return SqlLedger(read=read, write=given, where=where, ids=ids, lease=lease)
+    shared = url != SQLITE and given is not None
+    aside = postgres_engine(url, writes=True, many=2) if shared else None
+    return SqlLedger(read=read, write=given, where=where, ids=ids, aside=aside, lease=lease)
 
 
 def _mounts() -> str:

@@ -52,6 +52,7 @@ _STATES = {
     "53100": ("no space for the ledger", "free space on the database server's disk"),
     "25006": ("the ledger's database is read-only", "use the primary server, not a standby"),
     "40001": ("the ledger was written by others at the same moment", "it is tried again"),
+    "55P03": ("the ledger is held up by another watcher", "it is tried again"),
     "40P01": ("the ledger was written by others at the same moment", "it is tried again"),
 }
 
