@@ -5,11 +5,15 @@ from __future__ import annotations
 import textwrap
 from pathlib import Path
 
+import jsonschema
 import pytest
+import yaml
 
 from watcher.config.load import Loaded, load
+from watcher.config.schema import schema
 from watcher.errors import ConfigError
 
+ROOT = Path(__file__).parents[2]
 HEAD = "state: ./var\nfolders:\n  - {name: in, input: ./in, output: ./out, rules: [%s]}\n"
 
 
@@ -130,3 +134,26 @@ def test_a_fault_in_defaults_is_told_once_and_there(tmp_path):
         "3:12: 'name' is each folder's own and has no default",
         "4:10: unknown key 'retires'; did you mean 'retries'?",
     ]
+
+
+@pytest.mark.parametrize("sample", sorted((ROOT / "config").glob("*.yaml")), ids=lambda p: p.name)
+def test_editors_find_no_fault_in_the_samples(sample):
+    found = jsonschema.Draft202012Validator(schema()).iter_errors(
+        yaml.safe_load(sample.read_text())
+    )
+    assert [error.message for error in found] == []
+
+
+@pytest.mark.parametrize(
+    "rule",
+    [
+        {"bundle": {"main": "*.asm"}, "process": "pass"},
+        {"match": "*", "bundle": "sequence", "when": ["Sat", "Sun"], "process": "pass"},
+        {"match": "*", "process": "a", "then": {"process": "b", "take": "*.x"}},
+    ],
+)
+def test_editors_know_the_short_forms(rule):
+    whole = {"x-a": {}, "folders": [{"input": "a", "output": "b", "rules": [rule]}]}
+    assert jsonschema.Draft202012Validator(schema()).is_valid(whole)
+    whole["folders"][0]["rules"] = [{"process": "pass"}]
+    assert not jsonschema.Draft202012Validator(schema()).is_valid(whole)

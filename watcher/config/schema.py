@@ -60,8 +60,20 @@ def schema() -> dict[str, Any]:
         keys["then"] = {"description": told, "anyOf": [chained, several]}
     inner = made["$defs"]["MatchKeys"]["properties"]
     inner["not"] = {"description": inner["not"]["description"], **conditions}
+    # the main pattern of a bundle stands for `match` where there is none
+    made["$defs"]["RuleKeys"]["required"].remove("match")
+    made["$defs"]["RuleKeys"]["anyOf"] = [{"required": ["match"]}, {"required": ["bundle"]}]
+    made["$defs"]["RuleKeys"]["properties"]["bundle"] = {
+        "description": rule["bundle"]["description"],
+        "anyOf": [{"enum": ["folder", "sequence"]}, {"$ref": "#/$defs/BundleKeys"}],
+    }
+    rule["when"] = {
+        "description": rule["when"]["description"],
+        "anyOf": [*texts, {"$ref": "#/$defs/WhenKeys"}],
+    }
     http = made["properties"]["http"]
     http["anyOf"] = [{"$ref": "#/$defs/HttpKeys"}, {"enum": ["off", False]}]
+    made["patternProperties"] = {"^x-": {}}  # anchors are kept there
     return {"$schema": DIALECT, **made, "title": "watcher.yaml"}
 
 
