@@ -6,6 +6,7 @@ import json
 import shutil
 import subprocess
 import sys
+import tarfile
 import threading
 import time
 import zipfile
@@ -351,3 +352,41 @@ def test_members_that_stay_are_no_news_and_what_changes_is(studio):
     finally:
         daemon.terminate()
         daemon.wait(60)
+
+
+def test_a_delivered_folder_is_deleted_as_one_and_a_tarball_has_its_root(listing):
+    place = listing(
+        'name: t, match: "*.tgz", root_file: "*.obj"',
+        '      - {name: f, match: "*", bundle: folder, process: pass}\n',
+    )
+    config = place / "watcher.yaml"
+    config.write_text(config.read_text().replace("done: ./archive", "done: delete"))
+    fill(place, "set/deep/1.png", "set/2.png")
+    fill(place, "../packed/a.gltf", "../packed/b.obj")
+    with tarfile.open(place / "in" / "pack.tgz", "w:gz") as archive:
+        archive.add(place / "packed", "top")
+    assert watcher("run", "--once", cwd=place).returncode == 0
+    assert below(place / "out") == ["pack.json", "set/2.png", "set/deep/1.png"]
+    assert listed(place, "pack.json")["main"] == "top/b.obj"
+    assert not list((place / "in").iterdir())
+
+
+def test_plan_tells_why_and_with_what(studio):
+    place = studio(
+        '      - {name: asm, bundle: {main: "*.asm", with: ["*.prt"]}, process: pass}\n'
+        '      - {name: seq, match: "*.exr", bundle: sequence, process: pass}\n'
+        "      - {name: dat, match: {content: zip}, process: pass}\n"
+    )
+    fill(place, "a/top.asm", "a/1.prt", "b/lone.prt", "s.1.exr", "s.4.exr", "plain.dat", "n.exr")
+    rows = {row["file"]: row for row in json.loads(watcher("plan", "--json", cwd=place).stdout)}
+    assert rows["a/top.asm"]["parts"] == ["a/1.prt"]
+    assert rows["a/1.prt"]["part_of"] == "a/top.asm"
+    assert rows["b/lone.prt"]["why"] == "waits for its main file *.asm"
+    assert rows["s.1.exr"]["awaits"] == ["s.2-3.exr"]
+    assert rows["s.1.exr"]["not"] == {"asm": "is not the main file '*.asm' of the bundle"}
+    assert rows["s.4.exr"]["part_of"] == "s.1.exr"
+    assert "content does not begin as zip" in rows["plain.dat"]["why"]
+    assert "no number" in rows["n.exr"]["why"]
+    told = json.loads(watcher("plan", "--json", "--file", "in/x/new.asm", cwd=place).stdout)
+    assert (told[0]["rule"], told[0]["awaits"]) == ("asm", ["*.prt"])
+    assert "waits for its main file" in watcher("explain", "in/b/lone.prt", cwd=place).stdout

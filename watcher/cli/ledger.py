@@ -128,7 +128,8 @@ def _explain_stranger(folder: Folder, path: str) -> None:
         raise UsageError("the ledger knows no such file, and it is not there", where=where)
     hindrance = _HINDRANCES.get(facts.lease, "")
     for row in imagined(folder, path):
-        word = f"not accepted yet; rule {row['rule']} would take it" if row["rule"] else row["why"]
+        own = row["rule"] and not row["part_of"]
+        word = f"not accepted yet; rule {row['rule']} would take it" if own else row["why"]
         click.echo(f"{folder.name}/{printable(path)}: {word}{hindrance}")
         for text in row["notes"]:
             click.echo(f"  {printable(text)}")
