@@ -132,9 +132,9 @@ def gone(pid: int) -> bool:
 
 # ---------------------------------------------------------------- workers
 def test_nothing_starts_before_the_first_job(rig):
-    assert rig.scheduler._bench.pool.pid is None
+    assert rig.scheduler._executor.pool.pid is None
     rig.run(process="pid")
-    assert alive(rig.scheduler._bench.pool.pid)
+    assert alive(rig.scheduler._executor.pool.pid)
 
 
 def test_mesh_processes_share_a_warm_worker(rig):
@@ -274,7 +274,7 @@ def test_a_job_past_its_memory_limit_is_killed(tmp_path):
 
 def test_a_killed_nursery_is_replaced(rig):
     first = rig.run(process="pid").result
-    os.kill(rig.scheduler._bench.pool.pid, signal.SIGKILL)
+    os.kill(rig.scheduler._executor.pool.pid, signal.SIGKILL)
     assert gone(first)
     job = rig.run(process="pid")
     assert job.status == "SUCCESS"
@@ -286,9 +286,9 @@ def test_a_signal_to_the_group_does_not_reach_workers(rig):
                         params=str(rig.folder / "pid"))  # fmt: skip
     rig.until(job_id, lambda _: (rig.folder / "pid").exists() and (rig.folder / "pid").read_text())
     pid = int((rig.folder / "pid").read_text())
-    assert os.getpgid(pid) not in (os.getpgrp(), os.getpgid(rig.scheduler._bench.pool.pid))
+    assert os.getpgid(pid) not in (os.getpgrp(), os.getpgid(rig.scheduler._executor.pool.pid))
     os.kill(pid, signal.SIGINT)
-    os.kill(rig.scheduler._bench.pool.pid, signal.SIGINT)
+    os.kill(rig.scheduler._executor.pool.pid, signal.SIGINT)
     assert rig.ended(job_id).result == 7
 
 

@@ -1,7 +1,8 @@
 """One place at the workbench: takes a job through its attempt in a worker, and judges the end.
 
-Imports the standard library and the package's ``folders``, ``pool`` and ``store``. Invariant:
-whatever a worker does, its job ends, goes back to the queue, or is left for the next start.
+Imports the standard library and the package's ``executor``, ``folders``, ``pool`` and ``store``.
+Invariant: whatever a worker does, its job ends, goes back to the queue, or is left for the next
+start.
 """
 
 from __future__ import annotations
@@ -11,14 +12,15 @@ import json
 import signal
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from enum import Enum
-from typing import Any
+from typing import Any, Protocol
 
+from watcher.embedded.executor import CRASHES
 from watcher.embedded.folders import Folders
 from watcher.embedded.pool import Pool, Worker
-from watcher.embedded.store import FAILURE, REVOKED, SUCCESS, Job, Outcome, Step, Store
+from watcher.embedded.store import FAILURE, REVOKED, SUCCESS, Job, Outcome, Step
 from watcher.errors import Unreachable
 
 TICK = 0.1  # seconds between looks at memory, time limit and cancellation
@@ -26,7 +28,6 @@ _SHOW_EVERY = 0.2  # seconds between writes of progress
 _STEPS = 1000  # kept; later ones still count for the progress
 _WARM_JOBS = 200  # of one worker, before it is replaced
 _WARM_GROWTH = 0.25  # of the memory limit, kept after a job, before it is replaced
-CRASHES = 2  # a crash is run again once: the next time it is the job's own fault
 
 
 class Order(Enum):
@@ -78,12 +79,28 @@ class Progress:
         return max(0, min(100, 100 * (self.count - 1) // max(self.total, 1)))
 
 
+class Book(Protocol):
+    """Where a lane writes what becomes of its jobs."""
+
+    def start(self, job_id: str, at: float) -> Job | None:
+        """Take a waiting job, one run more; None when it no longer waits."""
+
+    def show(self, job_id: str, progress: int | None, steps: Iterable[Step]) -> None:
+        """The progress of a running job."""
+
+    def again(self, job_id: str, *, error: str, counted: bool) -> None:
+        """A run that died (``counted``) or was left: the job waits again."""
+
+    def end(self, job: Job, outcome: Outcome, attempt: int) -> None:
+        """The end of a job; the outputs of ``attempt`` are kept, 0 has none."""
+
+
 @dataclass(frozen=True, slots=True)
 class Bench:
     """What all lanes share. ``memory`` is in bytes; ``starts`` are those a job gets, counting the
     ones that ended with the scheduler itself."""
 
-    store: Store
+    book: Book
     folders: Folders
     pool: Pool
     memory: int
@@ -110,7 +127,7 @@ class Lane:
 
     def run(self, job_id: str, running: Running) -> None:
         """One attempt of a waiting job; nothing when it no longer waits."""
-        job = self._bench.store.start(job_id, time.time())
+        job = self._bench.book.start(job_id, time.time())
         if job is None:
             return
         try:
@@ -161,17 +178,15 @@ class Lane:
 
     def _judge(self, job: Job, attempt: _Attempt) -> None:
         if attempt.left:
-            self._bench.store.again(job.id, error="", counted=False)
+            self._bench.book.again(job.id, error="", counted=False)
         elif attempt.crashed and job.retry + 1 < CRASHES:
-            self._bench.store.again(job.id, error=attempt.reason, counted=True)
+            self._bench.book.again(job.id, error=attempt.reason, counted=True)
             self._again(job)
         else:
             self._end(job, attempt.outcome(), job.runs)
 
     def _end(self, job: Job, outcome: Outcome, attempt: int = 0) -> None:
-        if attempt:
-            self._bench.folders.keep_outputs(job.id, attempt)
-        self._bench.store.end(job.id, outcome, time.time())
+        self._bench.book.end(job, outcome, attempt)
         self._ended(job.id)
 
 
@@ -232,7 +247,7 @@ class _Attempt:
     def _show(self) -> None:
         now = time.monotonic()
         if self._progress.changed and now - self._shown >= _SHOW_EVERY:
-            self._bench.store.show(self._job.id, self._progress.percent, self._progress.steps)
+            self._bench.book.show(self._job.id, self._progress.percent, self._progress.steps)
             self._progress.changed, self._shown = False, now
 
     def outcome(self) -> Outcome:

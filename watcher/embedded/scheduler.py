@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import fcntl
 import json
-import os
 import shutil
 import threading
 import time
@@ -23,16 +22,13 @@ from watcher.core.model import Fetched, JobStatus, Phase, Submitted
 from watcher.core.ports import JobRequest
 from watcher.embedded import catalog, options, program
 from watcher.embedded.catalog import Catalog
+from watcher.embedded.executor import Books, Executor, Hire
 from watcher.embedded.folders import Folders, bring, write_inputs, write_spec
-from watcher.embedded.lane import Bench, Gate, Lane, Order
-from watcher.embedded.pool import Pool
-from watcher.embedded.store import ENDED, PENDING, REVOKED, SUCCESS, Job, Outcome, Store
-from watcher.embedded.waiting import Waiting
+from watcher.embedded.store import ENDED, PENDING, SUCCESS, Job, Store
+from watcher.embedded.workshop import PROCESSES, Benches, Workshop
 from watcher.errors import JobLost, Refused, StateTaken, TooEarly, Unreachable
 
 TIME_LIMIT = 3600.0  # seconds, as on the real scheduler
-_LEAST_MEMORY = 2 << 30
-_SHARE = 0.75  # of the machine's memory, for all workers together
 _PHASES = {
     "PENDING": Phase.QUEUED,
     "RETRY": Phase.QUEUED,
@@ -51,7 +47,8 @@ class EmbeddedOptions:
     ``state`` is the folder that holds ``jobs``; ``workers`` 0 is one a core; ``processes`` is a
     folder of own process scripts; ``memory`` in bytes limits each job, 0 shares three quarters of
     the machine; ``grace`` in seconds is what running jobs get when it closes; ``package`` holds the
-    built-in processes; ``idle`` starts no job: for whoever only looks at them.
+    built-in processes; ``idle`` starts no job: for whoever only looks at them; ``hire`` gives the
+    executor, None runs the jobs on this machine.
     """
 
     state: Path
@@ -60,8 +57,9 @@ class EmbeddedOptions:
     memory: int = 0
     grace: float = 5.0
     starts: int = 25
-    package: str = "watcher.embedded.processes"
+    package: str = PROCESSES
     idle: bool = False
+    hire: Hire | None = None
 
 
 class EmbeddedScheduler:
@@ -82,16 +80,10 @@ class EmbeddedScheduler:
             self._owner.close()
             raise
         self._catalog = Catalog(chosen.processes, chosen.package)
-        self._queue = Waiting()
-        self._gate = Gate()
         self._lock = threading.Lock()
-        self._threads: list[threading.Thread] = []
         self._listeners: list[Callable[[str], None]] = []
-        workers = chosen.workers or os.cpu_count() or 1
-        self._workers = workers
-        memory = chosen.memory or _fair_memory(workers)
-        pool = Pool(root / "workers.log", memory, package=chosen.package)
-        self._bench = Bench(self._store, self._folders, pool, memory, chosen.starts)
+        books = Books(self._store, self._folders, self._tell)
+        self._executor = (chosen.hire or _here(chosen))(books)
         self._recover()
 
     # ---------------------------------------------------------------- the port
@@ -149,10 +141,7 @@ class EmbeddedScheduler:
 
     def cancel(self, remote: str) -> None:
         """Stop a job: at once when it waits, within moments when it runs."""
-        if self._gate.tell(remote, Order.CANCEL):
-            return
-        if self._store.end(remote, Outcome(status=REVOKED), time.time()):
-            self._tell(remote)
+        self._executor.cancel(remote)
 
     def processes(self) -> tuple[str, ...]:
         """The names of the processes, built-in and own."""
@@ -163,15 +152,8 @@ class EmbeddedScheduler:
         self._listeners.append(changed)
 
     def close(self) -> None:
-        """Stop. Running jobs get the grace to end; then they are left for the next start."""
-        self._queue.close()
-        deadline = time.monotonic() + self._options.grace
-        for thread in self._threads:
-            thread.join(max(0.0, deadline - time.monotonic()))
-        self._gate.tell_all(Order.LEAVE)
-        for thread in self._threads:
-            thread.join()
-        self._bench.pool.close()
+        """Stop; what has not ended is left for the next start."""
+        self._executor.close()
         self._store.close()
         self._owner.close()
 
@@ -289,24 +271,7 @@ class EmbeddedScheduler:
                 retry=spec["config"].get("retries", 0),
             )
             self._store.add(job)
-            self._enqueue(self._store.many([job_id])[job_id])
-
-    def _enqueue(self, job: Job) -> None:
-        """Queue a job, and open one lane more while there are fewer than workers."""
-        countdown = 0.0 if job.runs else self._folders.config(job.id).get("countdown", 0.0)
-        self._queue.put(job, due=job.requested + countdown)
-        if len(self._threads) < self._workers and not self._queue.closed:
-            thread = threading.Thread(target=self._serve, name="embedded-lane", daemon=True)
-            self._threads.append(thread)
-            thread.start()
-
-    def _serve(self) -> None:
-        lane = Lane(self._bench, self._tell, self._queue.put)
-        while (job_id := self._queue.take()) is not None:
-            # a store that fails even at the end of a job leaves it to be run at the next start
-            with suppress(Unreachable), self._gate.passing(job_id) as running:
-                lane.run(job_id, running)
-        lane.close()
+            self._executor.put(self._store.many([job_id])[job_id])
 
     def _tell(self, job_id: str) -> None:
         for listener in list(self._listeners):
@@ -316,10 +281,24 @@ class EmbeddedScheduler:
         """Queue again what had not ended when the last owner stopped or died."""
         unfinished = self._store.unfinished()
         self._folders.sweep({job.id for job in self._store.all()})
-        for job in unfinished:
-            self._store.requeue(job.id)
-            if not self._options.idle:
-                self._enqueue(job)
+        self._executor.recover(unfinished)
+
+
+def _here(chosen: EmbeddedOptions) -> Hire:
+    """The executor of this machine."""
+    benches = Benches(
+        workers=chosen.workers,
+        memory=chosen.memory,
+        starts=chosen.starts,
+        package=chosen.package,
+        grace=chosen.grace,
+        idle=chosen.idle,
+    )
+
+    def hire(books: Books) -> Executor:
+        return Workshop(books, benches)
+
+    return hire
 
 
 def _own(root: Path) -> IO[str]:
@@ -340,12 +319,6 @@ def _own(root: Path) -> IO[str]:
             fix="stop it, or choose another state folder",
         ) from error
     return lock
-
-
-def _fair_memory(workers: int) -> int:
-    """Bytes of memory for each job: an equal share of most of the machine's."""
-    total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    return max(_LEAST_MEMORY, int(total * _SHARE / workers))
 
 
 def _params(params: Any) -> Any:
