@@ -15,6 +15,8 @@ from pathlib import Path
 
 import pytest
 
+from watcher.adapters.ledger import open_ledger
+
 ROOT = Path(__file__).parents[2]
 CONFIG = """\
 state: ./state-{name}
@@ -85,6 +87,14 @@ class Studio:
             for line in log.read_text().splitlines():
                 if line.startswith("{"):
                     yield log.stem, json.loads(line)
+
+    def seats(self):
+        """How many watchers the ledger takes for living."""
+        ledger = open_ledger(Path(), read_only=True, url=self.url)
+        try:
+            return len(ledger.seats.watchers())
+        finally:
+            ledger.close()
 
     def wait(self, condition, seconds=90):
         deadline = time.monotonic() + seconds
@@ -168,6 +178,7 @@ def test_a_paused_watcher_publishes_nothing_after_it_was_given_up(studio, seed):
                 time.sleep(chance.random() * 0.2)  # anywhere in the work on what came so far
                 made.watchers["a"].send_signal(signal.SIGSTOP)
         made.wait(lambda: len(made.delivered()) == 150)
+        made.wait(lambda: made.seats() == 1)
         made.watchers["a"].send_signal(signal.SIGCONT)
         made.wait(lambda: any(row["event"] == "seat.lost" for _, row in made.rows()))
         made.drop("late.bin", b"late")

@@ -47,6 +47,10 @@ class MemoryLedger:
         self._undo: list[Callable[[], object]] = []
         self._lock = threading.RLock()
 
+    @property
+    def seats(self) -> None:
+        return None
+
     def new_ids(self, count: int) -> Sequence[int]:
         with self._lock:
             first = self._last_id + 1

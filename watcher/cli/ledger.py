@@ -15,7 +15,14 @@ from typing import Any
 import click
 
 from watcher.cli.app import ExitCode
-from watcher.cli.options import config_option, json_option, ledger_of, loaded, place_of
+from watcher.cli.options import (
+    config_option,
+    holders_of,
+    json_option,
+    ledger_of,
+    loaded,
+    place_of,
+)
 from watcher.cli.output import ago, table
 from watcher.cli.plan import imagined
 from watcher.core import windows
@@ -40,15 +47,27 @@ def files(config: Path | None, as_json: bool, state: str | None, limit: int) -> 
     ledger = ledger_of(settings)
     wanted = FileState(state) if state else None
     works = ledger.files(state=wanted, limit=limit) if ledger is not None else []
+    holders = holders_of(ledger)
     if as_json:
-        click.echo(json.dumps([described(settings, work) for work in works]))
+        rows = [{**described(settings, w), **_held(w, holders)} for w in works]
+        click.echo(json.dumps(rows))
         return
     shown = [
         (work.file.folder, printable(work.file.path), work.file.state, ago(work.file.changed_at),
-         printable(work.file.reason) or ", ".join(_delivered(work)))
+         printable(work.file.reason) or ", ".join(_delivered(work)),
+         *_held(work, holders).values())
         for work in works
     ]  # fmt: skip
-    table(("folder", "file", "state", "since", "outputs or reason"), shown, empty="no files yet")
+    heads = ("folder", "file", "state", "since", "outputs or reason")
+    table(heads if holders is None else (*heads, "watcher"), shown, empty="no files yet")
+
+
+def _held(work: Work, holders: dict[int, str] | None) -> dict[str, str]:
+    """Which watcher works on a file; nothing where the ledger is not shared."""
+    if holders is None:
+        return {}
+    busy = work.file.state in UNFINISHED or not work.file.disposed
+    return {"watcher": printable(holders.get(work.file.holder, "")) if busy else ""}
 
 
 def _delivered(work: Work) -> list[str]:

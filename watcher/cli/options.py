@@ -66,6 +66,13 @@ def daemon_runs(state: Path) -> bool:
     return False
 
 
+def holders_of(ledger: Ledger | None) -> dict[int, str] | None:
+    """The names of the watchers that share a ledger by their seats; None for one of one's own."""
+    if ledger is None or ledger.seats is None:
+        return None
+    return {one.seat: one.name for one in ledger.seats.watchers()}
+
+
 def place_of(settings: Settings, path: str) -> tuple[Folder, str]:
     """The folder and the path below its input (or failed or archive folder) that is meant.
 

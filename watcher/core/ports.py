@@ -184,11 +184,57 @@ class Request:
     body: Mapping[str, Any]
 
 
+class Seats(Protocol):
+    """Several watchers at one ledger: who works on which file.
+
+    From ``sit`` to ``leave`` every ``Ledger.apply`` is fenced: it raises ``Fenced``, and changes
+    nothing, once another watcher has declared this one dead. All methods raise ``Fenced`` so.
+    """
+
+    def sit(self) -> int:
+        """Take a seat, under this process's name; its number is also the fencing token."""
+        ...
+
+    def renew(self) -> None:
+        """Give a sign of life."""
+        ...
+
+    def leave(self) -> None:
+        """Give the seat back: accepted files are free at once, others are inherited."""
+        ...
+
+    def claim(self, lane: Lane, limit: int, held: Collection[int]) -> list[Work]:
+        """The next accepted files of a lane that nobody holds, now ours, in ``Ledger.waiting``'s
+        order. ``held`` are those of ours already in hand."""
+        ...
+
+    def lanes(self, known: Collection[Lane]) -> set[Lane]:
+        """Which of these lanes have accepted files that nobody holds, or that are ours."""
+        ...
+
+    def lapsed(self) -> list[int]:
+        """The seats that hold files and whose watchers are dead."""
+        ...
+
+    def inherit(self, seat: int) -> list[Work]:
+        """Take over a dead watcher's files in work; its accepted ones become free."""
+        ...
+
+    def watchers(self) -> list[Watcher]:
+        """Who sits at the ledger, in the order of arrival."""
+        ...
+
+
 class Ledger(Protocol):
     """The memory. One transaction a call; durable when the call returns.
 
     Errors: ``StaleRecord``; ``LedgerUnusable`` for what an operator must mend.
     """
+
+    @property
+    def seats(self) -> Seats | None:
+        """The seats of the watchers that share it; None for a ledger of one watcher's own."""
+        ...
 
     def new_ids(self, count: int) -> Sequence[int]:
         """Fresh positive 63-bit ids, rising with time, unique among all watchers of the ledger."""
@@ -298,47 +344,6 @@ class Ledger(Protocol):
 
     def close(self) -> None:
         """Close the connections."""
-        ...
-
-
-class Seats(Protocol):
-    """Several watchers at one ledger: who works on which file.
-
-    From ``sit`` to ``leave`` every ``Ledger.apply`` is fenced: it raises ``Fenced``, and changes
-    nothing, once another watcher has declared this one dead. All methods raise ``Fenced`` so.
-    """
-
-    def sit(self) -> int:
-        """Take a seat, under this process's name; its number is also the fencing token."""
-        ...
-
-    def renew(self) -> None:
-        """Give a sign of life."""
-        ...
-
-    def leave(self) -> None:
-        """Give the seat back: accepted files are free at once, others are inherited."""
-        ...
-
-    def claim(self, lane: Lane, limit: int, held: Collection[int]) -> list[Work]:
-        """The next accepted files of a lane that nobody holds, now ours, in ``Ledger.waiting``'s
-        order. ``held`` are those of ours already in hand."""
-        ...
-
-    def lanes(self, known: Collection[Lane]) -> set[Lane]:
-        """Which of these lanes have accepted files that nobody holds, or that are ours."""
-        ...
-
-    def lapsed(self) -> list[int]:
-        """The seats that hold files and whose watchers are dead."""
-        ...
-
-    def inherit(self, seat: int) -> list[Work]:
-        """Take over a dead watcher's files in work; its accepted ones become free."""
-        ...
-
-    def watchers(self) -> list[Watcher]:
-        """Who sits at the ledger, in the order of arrival."""
         ...
 
 

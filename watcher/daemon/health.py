@@ -12,7 +12,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from watcher.core.model import FileState, printable
+from watcher.core.model import FileState, Watcher, printable
 from watcher.core.ports import Ledger
 from watcher.core.settings import Folder, Settings
 from watcher.daemon.sightings import RootState
@@ -41,6 +41,8 @@ class Health:
     delivered: int
     failed: int
     refused: str = ""  # why the last new configuration was not taken up
+    seat: int = 0
+    watchers: tuple[Watcher, ...] = ()  # who shares the ledger, this one included
 
 
 def sick(health: Health) -> list[str]:

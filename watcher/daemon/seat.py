@@ -12,7 +12,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from watcher.core.model import Work
+from watcher.core.model import Watcher, Work
 from watcher.core.ports import Files, Seats
 from watcher.errors import Fenced, FileError, LedgerUnusable, WatcherError
 
@@ -68,6 +68,7 @@ class Keeper:
         self._over = threading.Event()
         self._thread: threading.Thread | None = None
         self._leads = False
+        self.watchers: tuple[Watcher, ...] = ()  # who shared the ledger at the last beat
         self.number = 0
 
     def sit(self) -> None:
@@ -112,7 +113,8 @@ class Keeper:
     def _beat(self) -> None:
         self._seats.renew()
         dead = self._seats.lapsed()
-        living = [one.seat for one in self._seats.watchers()]
+        self.watchers = tuple(self._seats.watchers())
+        living = [one.seat for one in self.watchers]
         self._leads = min(living) == self.number
         if not dead or not self._adopted(living):
             return

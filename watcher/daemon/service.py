@@ -128,7 +128,7 @@ class Service:
 
     def _keeper(self) -> Keeper | None:
         """Where several watchers share the ledger: this one's seat among them."""
-        if not self.ledger.shared:
+        if self.ledger.seats is None:
             return None
         keeper = Keeper(self.ledger.seats, self.files, self._post, self._trouble)
         keeper.outputs = self._outputs()
@@ -270,6 +270,8 @@ class Service:
             intake_alive=self._renewing or self.intake.alive(),
             roots=dict(self.lookout.roots),
             refused=self.reloads.refused,
+            seat=self.keeper.number if self.keeper is not None else 0,
+            watchers=self.keeper.watchers if self.keeper is not None else (),
             schedulers={
                 name: SchedulerHealth(len(polls.jobs), shut[name][1] if name in shut else "")
                 for name, polls in self.engine.books.polls.items()

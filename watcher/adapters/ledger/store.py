@@ -100,14 +100,9 @@ class SqlLedger:
         return self._ids.take(count)
 
     @property
-    def shared(self) -> bool:
-        """Whether several watchers may work on it."""
-        return self._read.dialect.name == "postgresql"
-
-    @property
-    def seats(self) -> SqlSeats:
-        """The seats of the watchers that share the ledger (PostgreSQL)."""
-        return self._seats
+    def seats(self) -> SqlSeats | None:
+        """See ``Ledger``: on PostgreSQL."""
+        return self._seats if self._read.dialect.name == "postgresql" else None
 
     def apply(self, changes: Iterable[Change]) -> frozenset[int]:
         """See ``Ledger``."""

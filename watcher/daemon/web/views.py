@@ -51,8 +51,12 @@ class Picture:
 
 def health(desk: Desk) -> dict[str, Any]:
     """The verdict, and why."""
-    reasons = unready(desk.settings(), desk.health(), desk.ledger)
-    return {"reasons": reasons, "well": not reasons}
+    now = desk.health()
+    reasons = unready(desk.settings(), now, desk.ledger)
+    names = {one.seat: printable(one.name) for one in now.watchers}
+    others = [name for seat, name in names.items() if seat != now.seat]
+    mine = names.get(now.seat, "")
+    return {"reasons": reasons, "well": not reasons, "mine": mine, "others": others}
 
 
 def folders(desk: Desk) -> dict[str, Any]:
