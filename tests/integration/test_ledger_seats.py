@@ -185,7 +185,8 @@ def test_a_ledger_of_the_first_version_is_brought_up(postgres_server):
     work = accept(ledger)
     ledger.close()
     postgres_server.sql(
-        "DROP TABLE watchers; DROP INDEX files_held; ALTER TABLE files DROP COLUMN holder, DROP COLUMN params;"
+        "DROP TABLE watchers; DROP INDEX files_held;"
+        "ALTER TABLE files DROP COLUMN holder, DROP COLUMN params;"
         "UPDATE meta SET value = '1' WHERE name = 'version'"
     )
     ledger = open_ledger(Path(), read_only=False, url=url)
