@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.serving import start_server
 from watcher.adapters.ledger import open_ledger
 
 ROOT = Path(__file__).parents[2]
@@ -22,7 +23,7 @@ CONFIG = """\
 state: ./state-{name}
 ledger: {url}
 http: off
-scheduler: {{max_in_flight: 2}}
+scheduler: {{max_in_flight: 2, url: "{scheduler}", token: secret}}
 folders:
   - name: in
     input: ./in
@@ -48,13 +49,14 @@ class Studio:
 
     def __init__(self, folder, url, done):
         self.folder, self.url, self.done = folder, url, done
+        self.scheduler = "embedded"
         self.watchers = {}
         (folder / "in").mkdir()
         (folder / "slow.py").write_text(SLOW)
 
     def start(self, name):
         config = self.folder / f"{name}.yaml"
-        config.write_text(CONFIG.format(name=name, url=self.url, done=self.done))
+        config.write_text(CONFIG.format(name=name, **vars(self)))
         with (self.folder / f"{name}.log").open("ab") as log:
             self.watchers[name] = subprocess.Popen(
                 [sys.executable, "-m", "watcher", "run", "-c", config],
@@ -162,6 +164,26 @@ def test_a_killed_watchers_files_are_taken_over(studio):
         made.start("b")
         made.wait(lambda: len(made.delivered()) == 12 and not list((made.folder / "in").iterdir()))
         assert made.delivered() == {f"{name}/copy.bin": body for name, body in wanted.items()}
+
+
+def test_a_dead_watchers_jobs_on_a_scheduler_are_followed_and_not_sent_again(studio, tmp_path):
+    with start_server(tmp_path / "farm", "--workers", "2") as farm, studio() as made:
+        made.scheduler = farm.url
+        made.start("a")
+        made.wait(lambda: any(row["event"] == "root.online" for _, row in made.rows()))
+        wanted = contents(10, "slow")
+        for name, content in wanted.items():
+            made.drop(name, content)
+        made.wait(lambda: any(row["event"] == "job.submitted" for _, row in made.rows()))
+        made.watchers["a"].kill()
+        made.watchers["a"].wait()
+        made.start("b")
+        made.wait(lambda: len(made.delivered()) == 10)
+        assert made.delivered() == {f"{name}/copy.bin": body for name, body in wanted.items()}
+        names = Counter(
+            job["name"] for job in farm.session.get(f"{farm.url}/jobs", timeout=30).json()["jobs"]
+        )
+        assert set(names.values()) <= {1}, names
 
 
 @pytest.mark.parametrize("seed", [1, 2])
