@@ -34,7 +34,9 @@ never on the words. Imports nothing of ours. Invariant: no secret ever enters a 
     └── LedgerError
         ├── StaleRecord       a record was not in the state it was changed from
         ├── Fenced            another watcher took over this one's files: begin anew
-        └── LedgerUnusable    damaged, locked, read-only, of a newer version, or on a network mount
+        └── LedgerUnusable    read-only, of a newer version, or on a network mount
+            ├── LedgerAway    locked, no space, no answer: mendable, so wait
+            └── LedgerDamaged what it holds cannot be read: no waiting mends it
 """
 
 from __future__ import annotations
@@ -198,3 +200,11 @@ class LedgerUnusable(LedgerError):
     """The ledger is damaged, locked, read-only, too new, or in an unfit place."""
 
     exit_code = 3
+
+
+class LedgerAway(LedgerUnusable):
+    """The ledger is locked, has no space, or does not answer now; waiting may help."""
+
+
+class LedgerDamaged(LedgerUnusable):
+    """What the ledger holds cannot be read; somebody must restore it or move it away."""

@@ -12,6 +12,8 @@ from collections.abc import Callable
 from contextlib import contextmanager
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).parents[2]
 DEADLINE = 60.0
 # rights count for a process without these, root or not
@@ -220,3 +222,29 @@ def drop(path: Path, content: bytes = b"x") -> None:
     part = path.with_name(f".{path.name[:200]}.tmp")
     part.write_bytes(content)
     part.rename(path)
+
+
+class Mounts:
+    """A mount namespace of its own, kept open by a sleeper."""
+
+    def __init__(self, root: Path) -> None:
+        self.sleeper = subprocess.Popen(
+            ["unshare", "-m", "--propagation", "private", "sh", "-c", "echo ready; exec sleep 900"],
+            stdout=subprocess.PIPE,
+        )
+        if self.sleeper.stdout.readline() != b"ready\n":
+            self.close()
+            pytest.skip("may not make a mount namespace")
+        pid = str(self.sleeper.pid)
+        self.prefix = ("nsenter", "-m", "-t", pid, "env", "-C", str(root))
+        self.view = Path("/proc", pid, "root")
+
+    def run(self, *words: object) -> None:
+        subprocess.run([*self.prefix, *map(str, words)], check=True, capture_output=True)
+
+    def see(self, path: Path) -> Path:
+        return self.view / path.relative_to("/")
+
+    def close(self) -> None:
+        self.sleeper.kill()
+        self.sleeper.communicate()

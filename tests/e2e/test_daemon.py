@@ -358,41 +358,6 @@ def test_without_any_native_watch_only_the_latency_differs(tmp_path):
 
 
 # ---------------------------------------------------------------- mounts
-class Mounts:
-    """A mount namespace of its own, kept open by a sleeper."""
-
-    def __init__(self, root: Path) -> None:
-        self.sleeper = subprocess.Popen(
-            ["unshare", "-m", "--propagation", "private", "sh", "-c", "echo ready; exec sleep 900"],
-            stdout=subprocess.PIPE,
-        )
-        if self.sleeper.stdout.readline() != b"ready\n":
-            self.close()
-            pytest.skip("may not make a mount namespace")
-        pid = str(self.sleeper.pid)
-        self.prefix = ("nsenter", "-m", "-t", pid, "env", "-C", str(root))
-        self.view = Path("/proc", pid, "root")
-
-    def run(self, *words: object) -> None:
-        subprocess.run([*self.prefix, *map(str, words)], check=True, capture_output=True)
-
-    def see(self, path: Path) -> Path:
-        return self.view / path.relative_to("/")
-
-    def close(self) -> None:
-        self.sleeper.kill()
-        self.sleeper.communicate()
-
-
-@pytest.fixture
-def mounts(tmp_path):
-    if os.geteuid() != 0 or not shutil.which("nsenter"):
-        pytest.skip("needs root, to mount")
-    made = Mounts(tmp_path)
-    yield made
-    made.close()
-
-
 def test_an_unmounted_input_is_never_all_gone(tmp_path, mounts):
     place = Place(tmp_path, prefix=mounts.prefix, done="keep", settle="50ms", scan_every="2s")
     (tmp_path / "disk").mkdir()

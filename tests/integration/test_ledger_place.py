@@ -16,7 +16,7 @@ from watcher.adapters.ledger.place import FILE, NETWORK, network_mount, owner
 from watcher.adapters.ledger.troubles import told, translated
 from watcher.core.model import FileRecord, FileState, Fingerprint
 from watcher.core.ports import NewFile
-from watcher.errors import LedgerError, LedgerUnusable, StaleRecord
+from watcher.errors import LedgerAway, LedgerDamaged, LedgerError, LedgerUnusable, StaleRecord
 
 MOUNT = "{n} 1 0:2 / {point} rw,relatime shared:1 - {kind} source rw"
 
@@ -94,10 +94,20 @@ def test_a_corrupt_page_is_called_damaged(tmp_path):
     with file.open("r+b") as stream:
         stream.seek(20 * 4096)
         stream.write(os.urandom(40 * 4096))
-    ledger = open_ledger(tmp_path, read_only=True)
-    with pytest.raises(LedgerUnusable, match="damaged"):
+    with pytest.raises(LedgerDamaged, match="damaged"):  # noqa: PT012  (whichever reads it first)
+        ledger = open_ledger(tmp_path, read_only=True)
         ledger.files()
-    ledger.close()
+
+
+def test_an_empty_ledger_is_damage_only_where_watcher_had_worked(tmp_path):
+    (tmp_path / FILE).touch()
+    open_ledger(tmp_path, read_only=False).close()  # a crash while the very first one was made
+    os.truncate(tmp_path / FILE, 0)
+    (tmp_path / "roots.json").write_text("{}")
+    with pytest.raises(LedgerDamaged, match="empty, though"):
+        open_ledger(tmp_path, read_only=False)
+    (tmp_path / FILE).unlink()
+    open_ledger(tmp_path, read_only=False).close()
 
 
 def test_a_newer_version_is_refused_and_left_alone(tmp_path):
@@ -183,6 +193,23 @@ def test_a_full_disk_is_told():
     with pytest.raises(LedgerUnusable, match="no space"), told("here"):
         raw.executescript("CREATE TABLE a (x); CREATE TABLE b (x); CREATE TABLE c (x);")
     raw.close()
+
+
+def test_the_class_says_whether_waiting_helps(tmp_path):
+    def kind(code, where=tmp_path / FILE):
+        error = sqlite3.OperationalError("x")
+        error.sqlite_errorcode = code
+        return translated(error, where=str(where))
+
+    for code in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR_WRITE):
+        assert type(kind(code)) is LedgerAway
+    for code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
+        assert type(kind(code)) is LedgerDamaged
+    assert type(kind(sqlite3.SQLITE_READONLY)) is LedgerUnusable
+    assert "the disk fails" in str(kind(sqlite3.SQLITE_IOERR_SHMSIZE))
+    # a file of /proc/self has no room at all: so SQLite's shared memory tells of a full disk
+    assert "free space" in str(kind(sqlite3.SQLITE_IOERR_SHMSIZE, "/proc/self/none"))
+    assert "the disk fails" in str(kind(sqlite3.SQLITE_IOERR_SHMSIZE, tmp_path / "no" / "file"))
 
 
 def test_a_read_only_file_is_told(tmp_path):

@@ -7,6 +7,7 @@ configurations.
 from __future__ import annotations
 
 import json
+import math
 import os
 import signal
 import sys
@@ -104,7 +105,8 @@ def _run(config: Path | None, patience: float | None, *, verbose: bool) -> int:
         return fresh.settings
 
     signal.signal(signal.SIGHUP, signal.SIG_IGN)  # a reload asked for before there is anything
-    service = Service(settings, log, configuration=again)
+    wait = math.inf if patience is None else patience
+    service = Service(settings, log, configuration=again, patience=wait)
     service.handle_signals()
     if patience is None:
         service.run()

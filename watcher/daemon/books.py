@@ -72,7 +72,7 @@ class Books:
     ) -> None:
         self.settings = settings
         self.former = former
-        self.ledger = patient(ledger, self._away)
+        self.ledger = patient(ledger, self._away, lambda: outside.back("ledger"))
         self.clock = clock
         self.outside = outside
         self.share = outside.share

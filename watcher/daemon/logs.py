@@ -39,6 +39,7 @@ EVENTS = {
     "root.online": "an input folder is there and watched",
     "root.offline": "an input folder is gone; it is looked for again and again",
     "scan.done": "a scan of an input folder ended",
+    "ledger.new": "the ledger is gone from a state folder that was in use; it begins anew",
     "seat.lost": "another watcher of the shared ledger took over; this one begins anew",
     "trouble": "the ledger or a scheduler does not do its part; everything waits for it",
     "trouble.over": "it does its part again",

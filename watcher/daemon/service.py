@@ -20,7 +20,7 @@ from structlog.typing import FilteringBoundLogger
 from watcher.adapters import webhook
 from watcher.adapters.clock import SystemClock
 from watcher.adapters.files import LocalFiles
-from watcher.adapters.ledger import open_ledger
+from watcher.adapters.ledger import SQLITE, SqlLedger, forgotten, open_ledger
 from watcher.core.effects import Effect
 from watcher.core.lifecycle import UNFINISHED
 from watcher.core.ports import Change, NewFile, SaveFile
@@ -46,6 +46,7 @@ from watcher.daemon.seat import Keeper
 from watcher.daemon.sightings import Absent, Arrival, Sighting
 from watcher.daemon.statusfile import StatusFiles
 from watcher.daemon.systemd import Supervisor
+from watcher.daemon.troubles import Troubles, waited_for
 from watcher.daemon.web.desk import Desk, oldest
 from watcher.daemon.world import World
 from watcher.embedded.scheduler import EmbeddedScheduler
@@ -76,6 +77,7 @@ class Service:
         *,
         listener: Callable[[Sequence[Change]], None] | None = None,
         configuration: Callable[[], Settings] | None = None,
+        patience: float = 0.0,
     ) -> None:
         self.settings = settings
         self.log = log
@@ -93,9 +95,11 @@ class Service:
         self._lock = lock_state(settings.state)
         self._watchman = Watchman(self._lock, settings.state)
         self._make_folders()
-        self.ledger = open_ledger(settings.state, read_only=False, url=settings.ledger)
-        self.files = LocalFiles()
         self.clock = SystemClock()
+        self.troubles = Troubles(log, self.clock)
+        self.ledger = waited_for(self._open_ledger, self.troubles, patience)
+        self._watchman.keep(self.ledger.places)
+        self.files = LocalFiles()
         self.keeper = self._keeper()
         self.schedulers = Schedulers(settings.state, self._hint)
         self.backends = self.schedulers.backends
@@ -109,6 +113,15 @@ class Service:
         self.alerts = alerts.Alerts(watched, webhook.post, log)
         self.boards = StatusFiles(lambda: self.settings, self.ledger, self.files, self.clock)
         self._join()
+
+    def _open_ledger(self) -> SqlLedger:
+        state, url = self.settings.state, self.settings.ledger
+        gone = url == SQLITE and forgotten(state)
+        opened = open_ledger(state, read_only=False, url=url)
+        if gone:
+            reason = "the ledger is not there, though this state folder was in use: files that lie"
+            self.log.warning("ledger.new", reason=f"{reason} in the input folders are new to it")
+        return opened
 
     def _join(self) -> None:
         """The parts that live as long as one configuration does."""
@@ -172,7 +185,7 @@ class Service:
             may_need=self._may_need,
             changed=self._changed,
             trouble=self._trouble,
-            back=self._back,
+            back=self.troubles.over,
             reload=self._reload,
             share=self.keeper.share() if self.keeper is not None else None,
         )
@@ -215,10 +228,7 @@ class Service:
 
     def _trouble(self, where: str, error: WatcherError) -> None:
         self.engine.beat = self.clock.monotonic()  # it waits, and knows for what
-        self.log.error("trouble", where=where, reason=str(error))
-
-    def _back(self, where: str) -> None:
-        self.log.info("trouble.over", where=where)
+        self.troubles.tell(where, error)
 
     def _sighted(self, sightings: Sequence[Sighting]) -> None:
         for one in sightings:
@@ -244,10 +254,7 @@ class Service:
                 raise
             self._monitor = monitor
             self.log.info("http.listening", address=address)
-        ended = self._run(self._watchman.ousted)
-        if self._watchman.lost:
-            raise self._watchman.error()
-        return ended
+        return self._run(lambda: False)
 
     def _desk(self) -> Desk:
         return Desk(
@@ -321,6 +328,8 @@ class Service:
         self.log.info(
             "daemon.stopped", delivered=ended.delivered, failed=ended.failed, left=ended.left
         )
+        if self._watchman.lost:
+            raise self._watchman.error()
         return ended
 
     def _turn(self, until: Callable[[], bool]) -> None:
@@ -332,7 +341,7 @@ class Service:
         self._renewing = False
         self.supervisor.ready(f"watching {len(self.settings.folders)} folders")
         try:
-            self.engine.run(until)
+            self.engine.run(lambda: self._watchman.ousted() or until())
         except Fenced as error:
             self._fenced = True
             # the words say it all: a traceback would only frighten

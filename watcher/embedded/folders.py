@@ -76,7 +76,8 @@ class Folders:
                 shutil.rmtree(entry, ignore_errors=True)
 
     def keep_outputs(self, job_id: str, attempt: int) -> None:
-        """The outputs of the last attempt become the job's; those of others go."""
+        """The outputs of the last attempt become the job's, durably, before anybody is told that
+        it succeeded; those of others go. Raises ``OSError``: the disk cannot keep them."""
         folder = self.job(job_id)
         final = folder / "outputs"
         for old in (*folder.glob("outputs*"), *folder.glob("unpacked.*")):
@@ -84,9 +85,11 @@ class Folders:
                 shutil.rmtree(old, ignore_errors=True)
         made = folder / f"outputs.{attempt}"
         if made.is_dir():
+            _sync_tree(made)
             made.rename(final)
         else:
             final.mkdir(exist_ok=True)
+        _sync(folder)
 
     def clear_attempt(self, job_id: str, attempt: int) -> None:
         """Remove what a run of this number left when the scheduler closed."""
@@ -254,8 +257,19 @@ def _write(target: Path, stream: content.Reads) -> int:
     return size
 
 
-def _sync(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+def _sync_tree(top: Path) -> None:
+    """Every regular file and folder below: else a power cut could leave a job that succeeded with
+    empty outputs, and they would be delivered."""
+    for place, _, names in os.walk(top):
+        for name in names:
+            path = Path(place, name)
+            if path.is_file() and not path.is_symlink():
+                _sync(path)
+        _sync(Path(place))
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
     try:
         os.fsync(descriptor)
     finally:

@@ -7,6 +7,7 @@ changes into statements, ``store`` is the port's implementation. May import core
 Invariant: what ``apply`` returned from is on disk, whole.
 """
 
+from watcher.adapters.ledger.place import forgotten
 from watcher.adapters.ledger.store import SQLITE, SqlLedger, open_ledger
 
-__all__ = ["SQLITE", "SqlLedger", "open_ledger"]
+__all__ = ["SQLITE", "SqlLedger", "forgotten", "open_ledger"]

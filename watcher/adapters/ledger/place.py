@@ -8,11 +8,13 @@ from __future__ import annotations
 import os
 import pwd
 import re
+from contextlib import suppress
 from pathlib import Path
 
-from watcher.errors import LedgerUnusable
+from watcher.errors import LedgerDamaged, LedgerUnusable
 
 FILE = "ledger.sqlite"
+USED = "roots.json"  # the daemon's memory of what it has watched; see ``daemon.roots``
 MOUNTS = Path("/proc/self/mountinfo")
 # SQLite's WAL needs shared memory and locks that work between processes; these do not promise it
 _KINDS = """
@@ -77,9 +79,26 @@ def check_place(state: Path, *, read_only: bool, mounts: str) -> Path:
         raise LedgerUnusable(
             f"the ledger may not be {verb} by this user", where=str(file), fix=_run_as(file)
         )
+    if forgotten(state) and file.exists():
+        raise LedgerDamaged(
+            "the ledger is empty, though this state folder was in use",
+            where=str(file),
+            fix="restore the file, or move it away: then files that lie in the input folders are"
+            " taken as new",
+        )
     if read_only and not file.exists():
         raise LedgerUnusable("there is no ledger yet", where=str(file), fix="start watcher run")
     return file
+
+
+def forgotten(state: Path) -> bool:
+    """Whether the ledger of a state folder that was in use is missing or empty. A crash while
+    the very first one is made is no such case: nothing had been watched yet."""
+    file = state / FILE
+    with suppress(OSError):
+        if file.stat().st_size or file.with_name(f"{FILE}-wal").stat().st_size:
+            return False
+    return (state / USED).exists()
 
 
 def _refuse_missing(state: Path) -> None:

@@ -104,6 +104,13 @@ class SqlLedger:
         """See ``Ledger``: on PostgreSQL."""
         return self._seats if self._read.dialect.name == "postgresql" else None
 
+    @property
+    def places(self) -> tuple[Path, ...]:
+        """The files that it lies in; none on a server."""
+        if self.seats is not None:
+            return ()
+        return tuple(Path(self._where + end) for end in ("", "-wal", "-shm"))
+
     def apply(self, changes: Iterable[Change]) -> frozenset[int]:
         """See ``Ledger``."""
         batch = segments(changes)

@@ -5,13 +5,14 @@ Imports errors, SQLAlchemy and sqlite3's codes. Invariant: a foreign error never
 
 from __future__ import annotations
 
+import os
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 from sqlalchemy.exc import DBAPIError, IntegrityError, SQLAlchemyError
 
-from watcher.errors import LedgerError, LedgerUnusable, StaleRecord
+from watcher.errors import LedgerAway, LedgerDamaged, LedgerError, LedgerUnusable, StaleRecord
 
 _PRIMARY = 0xFF  # extended result codes keep the primary one in their low byte
 _DAMAGED = (
@@ -45,6 +46,9 @@ _TOLD = {
     sqlite3.SQLITE_IOERR: ("the disk fails under the ledger", "check the disk and the system log"),
 }
 
+_PASSING = {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR}
+_ROOM = 65536  # bytes: less has no room for the shared memory of SQLite's WAL (32 kB a segment)
+
 _RETURNS = "check that PostgreSQL runs and takes this user; it is tried again"
 # PostgreSQL's states: appendix "PostgreSQL Error Codes" of its manual
 _STATES = {
@@ -62,13 +66,25 @@ def translated(error: SQLAlchemyError | sqlite3.Error, *, where: str) -> LedgerE
     inner = error.orig if isinstance(error, DBAPIError) else error
     if isinstance(error, IntegrityError) or isinstance(inner, sqlite3.IntegrityError):
         return StaleRecord(f"the change contradicts what is stored ({_line(inner)})", where=where)
-    what, fix = _words(inner)
-    return LedgerUnusable(what, where=where, fix=fix)
+    what, fix = _words(inner, where)
+    return _kind(inner)(what, where=where, fix=fix)
 
 
-def _words(inner: BaseException | None) -> tuple[str, str]:
+def _kind(inner: BaseException | None) -> type[LedgerUnusable]:
+    """Whether waiting helps."""
+    code = getattr(inner, "sqlite_errorcode", 0) & _PRIMARY
+    if _TOLD.get(code) is _DAMAGED:
+        return LedgerDamaged
+    state: str | None = getattr(inner, "sqlstate", "")
+    unanswered = state is None or state[:2] in {"08", "57"}
+    return LedgerAway if code in _PASSING or unanswered else LedgerUnusable
+
+
+def _words(inner: BaseException | None, where: str) -> tuple[str, str]:
     """What happened and what to do, by SQLite's result code or PostgreSQL's SQLSTATE."""
     code = getattr(inner, "sqlite_errorcode", 0) & _PRIMARY
+    if code == sqlite3.SQLITE_IOERR and _full(where):
+        return _TOLD[sqlite3.SQLITE_FULL]
     if code in _TOLD:
         return _TOLD[code]
     # psycopg's OperationalError has no state when no server answered
@@ -79,6 +95,16 @@ def _words(inner: BaseException | None) -> tuple[str, str]:
     if state in _STATES:
         return _STATES[state]
     return f"the ledger cannot be used ({_line(inner)})", "see what the database says"
+
+
+def _full(where: str) -> bool:
+    """Whether the disk under a file is full: SQLite calls a shared-memory file that has no room
+    an I/O error."""
+    try:
+        found = os.statvfs(os.path.dirname(where) or ".")  # noqa: PTH120  (a text, maybe an address)
+    except OSError:
+        return False
+    return found.f_bavail * found.f_frsize < _ROOM
 
 
 def _line(error: BaseException | None) -> str:
