@@ -59,17 +59,19 @@ def digest(stream: Reads) -> str:
     return copy(stream, None)[1]
 
 
-def copy(source: Reads, target: Writes | None) -> tuple[int, str]:
+def copy(source: Reads, target: Writes | None, chunk: int = CHUNK) -> tuple[int, str]:
     """Copy the rest of ``source`` into ``target`` and hash it on the way.
+
+    ``chunk`` bytes are read at a time: a small file needs no large buffer.
 
     Returns:
         The number of bytes and their xxh3_128 as 32 hex digits.
     """
     state = xxhash.xxh3_128()
     size = 0
-    while chunk := source.read(CHUNK):
-        state.update(chunk)
-        size += len(chunk)
+    while piece := source.read(chunk):
+        state.update(piece)
+        size += len(piece)
         if target is not None:
-            target.write(chunk)
+            target.write(piece)
     return size, state.hexdigest()

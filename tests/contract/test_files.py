@@ -14,7 +14,7 @@ from tests.fakes.files import Died, FailingFiles, MemoryFiles
 from watcher import content
 from watcher.adapters.files import LocalFiles
 from watcher.core.model import Fetched, Fingerprint, Lease
-from watcher.core.ports import Files, Placement
+from watcher.core.ports import Files, Lone, Placement
 from watcher.errors import (
     FileChanged,
     FileGone,
@@ -316,7 +316,77 @@ def test_a_copy_replaces_nothing_and_needs_a_source(world):
     assert world.body(into / "b") == b"x"
 
 
+def lone(world, path, key="t"):
+    return Lone(key, world.root, path, world.fingerprint(path))
+
+
+def test_lone_files_are_staged_under_their_tokens(world):
+    for name in ("m/a", "m/b", "c"):
+        world.put(world.root / name, name.encode())
+    copies = [lone(world, name, f"t{number}") for number, name in enumerate(("m/a", "m/b", "c"))]
+    answers = world.files.stage_lone(world.output, world.state, copies)
+    digests = [world.files.digest(world.root, name) for name in ("m/a", "m/b", "c")]
+    assert answers == [
+        Fetched("a", 3, digests[0]), Fetched("b", 3, digests[1]), Fetched("c", 1, digests[2])
+    ]  # fmt: skip
+    places = [world.files.staged(world.output, world.state, f"t{n}") for n in range(3)]
+    assert [world.body(place) for place in places] == [b"m/a", b"m/b", b"c"]
+    assert set(world.files.leftovers(world.output, world.state)) == {"t0", "t1", "t2"}
+    world.files.discard(world.output, world.state, "t0")
+    assert world.body(places[0]) is None
+
+
+def test_a_lone_file_replaces_what_an_earlier_try_left(world):
+    world.put(world.root / "a", b"new")
+    world.stage(b"old", "x", key="t")
+    for _ in range(2):
+        (answer,) = world.files.stage_lone(world.output, world.state, [lone(world, "a")])
+        assert isinstance(answer, Fetched)
+    assert world.body(world.files.staged(world.output, world.state, "t")) == b"new"
+
+
+def test_a_lone_file_that_cannot_be_staged_stops_no_other(world):
+    world.put(world.root / "a")
+    good = lone(world, "a", "good")
+    world.odd(world.root / "fifo")
+    bad = [
+        replace(good, expect=Fingerprint(1, 12345)),
+        *(replace(good, path=path) for path in ("no", "no/no", "../a", "fifo")),
+    ]
+    answers = world.files.stage_lone(world.output, world.state, [*bad, good])
+    kinds = [FileChanged, FileGone, FileGone, OutsideRoot, NotRegular, Fetched]
+    assert [type(answer) for answer in answers] == kinds
+
+
+def test_a_lone_file_of_a_root_that_is_gone_is_offline(world):
+    world.put(world.root / "a")
+    copy = lone(world, "a")
+    world.take_away(world.root)
+    (answer,) = world.files.stage_lone(world.output, world.state, [copy])
+    assert isinstance(answer, FolderOffline)
+    world.take_away(world.output)
+    with pytest.raises(FolderOffline):
+        world.files.stage_lone(world.output, world.state, [copy])
+
+
 # ---------------------------------------------------------------- publishing
+def test_each_unit_is_published_or_told_why_not(world):
+    world.put(world.output / "taken", b"theirs")
+    units = [
+        [world.stage(b"1", "d/1", key="1")],
+        [world.stage(b"2", "taken", key="2")],
+        [replace(world.stage(b"3", "3", key="3"), size=7)],
+        [replace(world.stage(b"4", "4", key="4"), staged=world.state / "no")],
+        [],
+        [world.stage(b"6", "d/6", key="6"), world.stage(b"7", "e/7", key="7")],
+    ]
+    answers = world.files.publish_each(world.output, units)
+    kinds = [type(None), TargetExists, FileChanged, FileGone, type(None), type(None)]
+    assert [type(answer) for answer in answers] == kinds
+    bodies = [world.body(world.output / path) for path in ("d/1", "taken", "d/6", "e/7")]
+    assert bodies == [b"1", b"theirs", b"6", b"7"]
+
+
 def test_publishing_gives_final_names_and_makes_folders(world):
     placement = world.stage(b"glb", "a/b/c.glb")
     world.files.publish(world.output, [placement])

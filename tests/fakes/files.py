@@ -14,12 +14,14 @@ from typing import IO, Any
 
 from watcher import content as contents
 from watcher.core.model import Facts, Fetched, Fingerprint, Lease, nfc, printable
-from watcher.core.ports import Entry, Listing, Placement
+from watcher.core.ports import Entry, Listing, Lone, Placement
 from watcher.core.templates import numbered
 from watcher.errors import (
     FileChanged,
+    FileError,
     FileGone,
     FolderOffline,
+    NoSpace,
     NotRegular,
     OutsideRoot,
     TargetExists,
@@ -188,6 +190,41 @@ class MemoryFiles:
         self.add(target, node.body)
         return Fetched(name, len(node.body), contents.digest(io.BytesIO(node.body)))
 
+    def stage_lone(
+        self, output: Path, state: Path, lones: Sequence[Lone]
+    ) -> list[Fetched | FileError]:
+        self._root(output)
+        self._root(state)
+        return [self._staged_lone(output, state, lone) for lone in lones]
+
+    def _staged_lone(self, output: Path, state: Path, lone: Lone) -> Fetched | FileError:
+        try:
+            node = self._expected(lone.root, lone.path, lone.expect)
+            if node is None:
+                return FileGone("gone", where=printable(lone.path))
+            if len(node.body) > self.room:
+                return NoSpace("full", where=str(output))
+            place = self.staged(output, state, lone.token)
+        except FileError as error:
+            return error
+        self.take_away(place)
+        self.add(place, node.body)
+        name = lone.path.rpartition("/")[2]
+        return Fetched(name, len(node.body), contents.digest(io.BytesIO(node.body)))
+
+    def publish_each(
+        self, output: Path, units: Sequence[Sequence[Placement]]
+    ) -> list[FileError | None]:
+        self._root(output)
+        return [self._published(output, unit) for unit in units]
+
+    def _published(self, output: Path, unit: Sequence[Placement]) -> FileError | None:
+        try:
+            self.publish(output, unit)
+        except FileError as error:
+            return error
+        return None
+
     def publish(self, output: Path, placements: Sequence[Placement]) -> None:
         self._root(output)
         staged = [self._hardened(placement) for placement in placements]
@@ -343,7 +380,10 @@ class Died(BaseException):
     """The process is gone; no code of ours may catch this."""
 
 
-EFFECTS = ("staging", "discard", "stage_copy", "publish", "archive", "remove", "write")
+EFFECTS = (
+    "staging", "discard", "stage_copy", "stage_lone", "publish", "publish_each", "archive",
+    "remove", "write",
+)  # fmt: skip
 
 
 @dataclass

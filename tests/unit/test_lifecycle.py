@@ -174,7 +174,7 @@ def test_new_content_voids_all_that_is_under_way():
 @pytest.mark.parametrize(("done", "state"), [("keep", DELIVERED), ("delete", DELIVERED)])
 def test_delivery_makes_the_source_due_unless_it_is_kept(done, state):
     step = Step(build.work(WORKING, build.job(JobState.STAGED)))
-    finish(step, build.folder(done=done), NOW)
+    finish(step, build.folder(done=done), build.rule(), NOW)
     file = step.work.file
     assert (file.state, file.disposed) == (state, done == "keep")
     disposals = [effect for effect in step.effects if isinstance(effect, Dispose)]

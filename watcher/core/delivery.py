@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 from watcher.core.effects import Place
 from watcher.core.model import JobRecord, Output, Work, printable
 from watcher.core.params import effective, names
-from watcher.core.settings import PASS, Folder, Rule
+from watcher.core.settings import PASS, Folder, Rule, stands_alone
 from watcher.core.templates import default_template, expand, numbered, suffixed
 from watcher.errors import WatcherError
 
@@ -59,7 +59,13 @@ def plan(
                 return Clashing(_collision(rule, one.target, known[0], label))
     places = tuple(
         Place(
-            job.id, one.name, one.target, one.size, one.digest, _may_replace(work, rule, one, owned)
+            job.id,
+            one.name,
+            one.target,
+            one.size,
+            one.digest,
+            _may_replace(work, rule, one, owned),
+            stands_alone(rule, job.index),
         )
         for job, ones in zip(work.jobs, outputs, strict=True)
         for one in ones

@@ -53,7 +53,8 @@ class Fetch:
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """One output to publish: from the staging of a job to its final name."""
+    """One output to publish: from the staging of a job to its final name. ``alone``: it is what the
+    job staged itself, in no folder."""
 
     job_id: int
     name: str
@@ -61,6 +62,7 @@ class Place:
     size: int
     digest: str
     replace: bool
+    alone: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -40,7 +40,7 @@ from typing import Any
 from watcher.core.effects import Clean, Copy, Dispose, Effect, Fetch, Quarantine, Submit
 from watcher.core.model import Asset, FileRecord, FileState, JobRecord, JobState, Work
 from watcher.core.ports import Change, NewFile, Note, SaveFile, SaveJob
-from watcher.core.settings import PASS, Folder, JobSpec, Rule
+from watcher.core.settings import PASS, Folder, JobSpec, Rule, stands_alone
 
 
 class JobEvent(StrEnum):
@@ -328,12 +328,19 @@ def restart(work: Work, asset: Asset, now: float, *, why: str) -> Step:
     return step
 
 
-def finish(step: Step, folder: Folder, now: float) -> None:
+def finish(step: Step, folder: Folder, rule: Rule, now: float) -> None:
     """All outputs are published: the file is delivered, and its source is due."""
     for job in step.work.jobs:
         step.move_job(job, JobEvent.PUBLISHED, now, error="")
-    step.effects.append(clean(step.work, step.work.jobs))
+    if not _left_nothing(step.work, rule):
+        step.effects.append(clean(step.work, step.work.jobs))
     _source_due(step, FileEvent.PUBLISHED, folder, now, "")
+
+
+def _left_nothing(work: Work, rule: Rule) -> bool:
+    """Whether the only thing that was staged has its final name now."""
+    alone = len(work.jobs) == 1 and stands_alone(rule, 0)
+    return alone and all(one.target for one in work.jobs[0].outputs)
 
 
 def skip(step: Step, folder: Folder, now: float, why: str) -> None:

@@ -397,7 +397,7 @@ def _published(step: Step, outcome: Outcome, context: Context) -> Step:
     assert isinstance(effect, Publish)  # noqa: S101  (the dispatch table's promise)
     if isinstance(result, Done):
         file = step.work.file
-        finish(step, context.folder, context.now)
+        finish(step, context.folder, context.rule, context.now)
         step.changes.extend(
             OwnTarget(file.folder, place.target, file.path, file.id) for place in effect.places
         )

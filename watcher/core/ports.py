@@ -1,10 +1,10 @@
 """The four things outside, as Protocols: a scheduler, the ledger, the files, the clock.
 
-Imports ``model``, ``settings`` and ``source`` only. Invariant: each method's promise stands here,
-and one conformance suite per port (``tests/contract``) holds every implementation to it, fakes
-included. All methods may be called from any thread unless they say otherwise; none retries or
-sleeps inside (pacing decides when to try again), and none lets a foreign exception out: only
-``watcher.errors``.
+Imports ``model``, ``settings``, ``source`` and the errors only. Invariant: each method's promise
+stands here, and one conformance suite per port (``tests/contract``) holds every implementation to
+it, fakes included. All methods may be called from any thread unless they say otherwise; none
+retries or sleeps inside (pacing decides when to try again), and none lets a foreign exception out:
+only ``watcher.errors``.
 """
 
 from __future__ import annotations
@@ -30,6 +30,7 @@ from watcher.core.model import (
 )
 from watcher.core.source import Reads as Reads  # noqa: PLC0414 - part of the ports all the same
 from watcher.core.source import Source as Source  # noqa: PLC0414 - as above
+from watcher.errors import FileError
 
 
 # ---------------------------------------------------------------- scheduler
@@ -386,6 +387,16 @@ class Placement:
     resumed: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class Lone:
+    """A file to be staged by itself, under its token instead of in a folder of that name."""
+
+    token: str
+    root: Path
+    path: str
+    expect: Fingerprint
+
+
 class Files(Protocol):
     """The file system below given roots. No method follows a symbolic link below a root, opens
     anything but regular files, or blocks on a FIFO. Errors: the ``FileError`` family."""
@@ -457,12 +468,34 @@ class Files(Protocol):
         """Copy a file into staging, hashing on the way."""
         ...
 
+    def stage_lone(
+        self, output: Path, state: Path, lones: Sequence[Lone]
+    ) -> list[Fetched | FileError]:
+        """Copy files into staging, each as ``staged(output, state, token)`` itself, hashing on the
+        way; what stood there is replaced. ``Fetched.name`` is the source's base name.
+
+        One answer a file: an error of one stops no other. ``FileChanged`` when the source is not
+        the expected one before and after it was read, ``FileGone`` when it is not there. Raises
+        ``FolderOffline`` when the output or state root is gone, ``NoSpace`` when they do not fit.
+        """
+        ...
+
     def publish(self, output: Path, placements: Sequence[Placement]) -> None:
         """Give staged files their final names: length, fsync, rename, fsync of the folders.
 
         The only function that creates a final name. Makes missing parent folders. Raises
         ``TargetExists`` (``where`` is the target) when it may not replace; the ones before it
         may be published by then, so the caller repeats with ``resumed``.
+        """
+        ...
+
+    def publish_each(
+        self, output: Path, units: Sequence[Sequence[Placement]]
+    ) -> list[FileError | None]:
+        """``publish`` for each unit, with one fsync of each folder for all of them.
+
+        One answer a unit: an error of one stops no other, and all that have none are durable when
+        it returns.
         """
         ...
 
@@ -523,6 +556,7 @@ __all__ = [
     "Lane",
     "Ledger",
     "Listing",
+    "Lone",
     "NewFile",
     "Note",
     "OwnTarget",

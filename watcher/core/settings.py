@@ -222,3 +222,10 @@ class Settings:
     log_format: Literal["auto", "json", "console"] = "auto"
     notify: tuple[Notify, ...] = ()
     folders: tuple[Folder, ...] = ()
+
+
+def stands_alone(rule: Rule, index: int) -> bool:
+    """Whether a job stages the one file itself, which needs no folder of its own: nothing lies
+    beside it, and no other job is about it."""
+    fed = any(spec.after == index for spec in rule.jobs)
+    return rule.jobs[index].process == PASS and rule.bundle is None and not fed

@@ -7,24 +7,28 @@ of its own, so that one that hangs holds up nobody else.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 
 from structlog.typing import FilteringBoundLogger
 
 from watcher.core.effects import (
     Clean,
+    Copy,
     Effect,
     Fetch,
     Left,
     Outcome,
+    Publish,
     Result,
     Silent,
     Submit,
     Told,
     Wrong,
 )
-from watcher.daemon.effects import perform
+from watcher.daemon.crowd import Crowd
+from watcher.daemon.effects import perform, perform_all
 from watcher.daemon.world import World
 from watcher.errors import SchedulerError, Unreachable, WatcherError
 
@@ -58,13 +62,37 @@ class Hands:
         self._post = post
         self._log = log
         self._stopping = False
+        self._crowd = Crowd(WRITING)
         self._pools = {name: Pools(name) for name in world.backends}
         self._writing = ThreadPoolExecutor(WRITING, "watcher-write")
         self._sweeping = ThreadPoolExecutor(1, "watcher-sweep")
 
     def perform(self, effect: Effect) -> None:
         """Do an effect in the pool of its kind."""
-        self._pool(effect).submit(self._perform, effect)
+        if isinstance(effect, Copy | Publish):
+            if self._crowd.add(effect):
+                self._writing.submit(self._perform_crowd)
+        else:
+            self._pool(effect).submit(self._perform, effect)
+
+    def _perform_crowd(self) -> None:
+        """Copy and publish what waits for it, many at a time, until nothing does."""
+        while effects := self._crowd.take():
+            if self._stopping:
+                outcomes: list[Outcome | Left] = [Left(effect) for effect in effects]
+            else:
+                outcomes = [*self._safely_all(effects)]
+            for outcome in outcomes:
+                self._post(outcome)
+
+    def _safely_all(self, effects: Sequence[Copy | Publish]) -> list[Outcome]:
+        try:
+            return perform_all(self._world, effects)
+        except Exception:  # noqa: BLE001  (the boundary: one by one, to tell whose fault it is)
+            self._log.exception("fault", effect=f"{len(effects)} together")
+        # what was published before the fault is known again by its content
+        again = (replace(e, resumed=True) if isinstance(e, Publish) else e for e in effects)
+        return [Outcome(effect, self._safely(effect)) for effect in again]
 
     def _pool(self, effect: Effect) -> ThreadPoolExecutor:
         if isinstance(effect, Submit):

@@ -1,7 +1,7 @@
 """The file system below given roots: what is seen, staged, published and disposed of.
 
 Imports core, the content digest and its own parts: ``faults`` (the error map), ``beneath`` (opening
-without following links), ``look``, ``staging``, ``rename``, ``publish`` and ``dispose``.
+without following links), ``look``, ``staging``, ``lone``, ``rename``, ``publish``, ``dispose``.
 Invariant: the promises of ``core.ports.Files``; no method keeps a descriptor after it returns,
 save the stream of ``open``.
 """
@@ -14,10 +14,11 @@ from pathlib import Path
 from typing import IO
 
 from watcher import content
-from watcher.adapters.files import beneath, dispose, look, publish, rename, staging
+from watcher.adapters.files import beneath, dispose, lone, look, publish, rename, staging
 from watcher.adapters.files.faults import Told, shown
 from watcher.core.model import Facts, Fetched, Fingerprint
-from watcher.core.ports import Listing, Placement
+from watcher.core.ports import Listing, Lone, Placement
+from watcher.errors import FileError
 
 
 class LocalFiles:
@@ -92,9 +93,21 @@ class LocalFiles:
         """See ``Files``."""
         return staging.stage_copy(root, path, into, name)
 
+    def stage_lone(
+        self, output: Path, state: Path, lones: Sequence[Lone]
+    ) -> list[Fetched | FileError]:
+        """See ``Files``."""
+        return lone.stage(output, state, lones)
+
     def publish(self, output: Path, placements: Sequence[Placement]) -> None:
         """See ``Files``."""
         self._publisher.publish(output, placements)
+
+    def publish_each(
+        self, output: Path, units: Sequence[Sequence[Placement]]
+    ) -> list[FileError | None]:
+        """See ``Files``."""
+        return self._publisher.publish_each(output, units)
 
     def archive(self, root: Path, path: str, expect: Fingerprint, into: Path, target: str) -> None:
         """See ``Files``."""

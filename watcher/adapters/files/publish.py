@@ -12,6 +12,7 @@ import os
 import stat
 from collections.abc import Sequence
 from contextlib import suppress
+from itertools import chain, islice
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -29,9 +30,10 @@ from watcher.adapters.files.beneath import (
     split,
     step,
 )
-from watcher.adapters.files.faults import Told, shown
+from watcher.adapters.files.faults import Told, fault, shown
 from watcher.adapters.files.rename import (
     Rename,
+    begin_writing,
     clear,
     copy_beside,
     part_name,
@@ -56,6 +58,7 @@ class Folders:
         self._root = root
         self._open: dict[tuple[str, ...], int] = {}
         self._touched: set[tuple[str, ...]] = set()
+        self._fault: FileError | None = None
 
     def __enter__(self) -> Self:
         """Open the root. Raises ``FolderOffline``."""
@@ -71,11 +74,11 @@ class Folders:
         """Fsync what was touched, close everything."""
         try:
             if error is None:
-                self._sync()
+                self.sync()
             elif isinstance(error, FileError):
                 # a failed fsync must not hide the first fault
                 with suppress(FileError):
-                    self._sync()
+                    self.sync()
         finally:
             for fd in self._open.values():
                 os.close(fd)
@@ -107,18 +110,25 @@ class Folders:
         return step(folder, below[-1], list(below))
 
     def _renew(self) -> None:
-        self._sync()
+        with suppress(FileError):  # the last fsync tells of it
+            self.sync()
         root = self._open.pop(())
         for fd in self._open.values():
             os.close(fd)
         self._open = {(): root}
 
-    def _sync(self) -> None:
+    def sync(self) -> None:
+        """Fsync what was touched since the last time. Raises the first fault there ever was."""
+        touched, self._touched = self._touched, set()
         # parents first: a durable file in a folder that is not would be lost with it
-        for path in sorted(self._touched, key=len):
-            with Told("/".join(path) or shown(self._root)):
-                sync_folder(self._open[path])
-        self._touched.clear()
+        for path in sorted(touched, key=len):
+            try:
+                with Told("/".join(path) or shown(self._root)):
+                    sync_folder(self._open[path])
+            except FileError as error:
+                self._fault = self._fault or error
+        if self._fault is not None:
+            raise self._fault
 
 
 def _existing(folder: int, below: tuple[str, ...], target: str) -> int:
@@ -141,38 +151,87 @@ class Publisher:
 
     def publish(self, output: Path, placements: Sequence[Placement]) -> None:
         """See ``Files.publish``."""
+        (error,) = self.publish_each(output, [placements])
+        if error is not None:
+            raise error
+
+    def publish_each(
+        self, output: Path, units: Sequence[Sequence[Placement]]
+    ) -> list[FileError | None]:
+        """See ``Files.publish_each``."""
         with Folders(output) as folders:
             # all contents first: then names follow each other closely, and none is ahead
-            ready = [self._harden(placement) for placement in placements]
-            for placement, present in zip(placements, ready, strict=True):
-                with Told(placement.target):
-                    self._place(folders, placement, present=present)
+            ready = iter(self._harden(list(chain.from_iterable(units))))
+            answers = [
+                self._placed(folders, unit, list(islice(ready, len(unit)))) for unit in units
+            ]
+            try:
+                folders.sync()
+            except FileError as error:  # which names are durable is not known
+                return [answer or error for answer in answers]
+        return answers
 
-    def _harden(self, placement: Placement) -> bool:
-        """Prove the staged length, set the mode, fsync. False: an earlier try has moved it."""
-        where = shown(placement.staged)
+    def _placed(
+        self, folders: Folders, unit: Sequence[Placement], ready: Sequence[bool | FileError]
+    ) -> FileError | None:
+        try:
+            for one in ready:
+                if isinstance(one, FileError):
+                    return one
+            for placement, present in zip(unit, ready, strict=True):
+                with Told(placement.target):
+                    self._place(folders, placement, present=present is True)
+        except FileError as error:
+            return error
+        return None
+
+    def _harden(self, placements: Sequence[Placement]) -> list[bool | FileError]:
+        """Prove the staged lengths, set the modes, fsync: for each true, or false when an earlier
+        try has moved it, or what is wrong.
+
+        Writing begins for many before the first is waited for, so that one commit of the file
+        system's journal carries all of them.
+        """
+        found: list[bool | FileError] = []
+        for start in range(0, len(placements), _HELD_AT_MOST):
+            some = [self._opened(one) for one in placements[start : start + _HELD_AT_MOST]]
+            for fd in some:
+                if isinstance(fd, int):
+                    begin_writing(fd)
+            found += [
+                _synced(fd, one.staged) if isinstance(fd, int) else fd or False
+                for fd, one in zip(some, placements[start:], strict=False)
+            ]
+        return found
+
+    def _opened(self, placement: Placement) -> int | FileError | None:
+        """The staged file, proved and with its mode; None when an earlier try has moved it."""
         try:
             fd = os.open(placement.staged, READ)
-        except FileNotFoundError as error:
-            if placement.resumed:
-                return False
-            raise _gone(placement) from error
+        except FileNotFoundError:
+            return None if placement.resumed else _gone(placement)
         except OSError as error:
-            with Told(where):
-                raise error from None
-        with Held(fd), Told(where):
-            found = os.fstat(fd)
-            prove_regular(found, where)
-            if found.st_size != placement.size:
-                raise FileChanged(
-                    f"the staged file has {found.st_size} bytes instead of {placement.size}",
-                    where=where,
-                    fix="it will be fetched again",
-                )
-            if stat.S_IMODE(found.st_mode) != self._mode:
-                os.fchmod(fd, self._mode)
-            os.fsync(fd)
-        return True
+            return fault(error, shown(placement.staged))
+        try:
+            with Told(shown(placement.staged)):
+                self._prove(fd, placement)
+        except FileError as error:
+            os.close(fd)
+            return error
+        return fd
+
+    def _prove(self, fd: int, placement: Placement) -> None:
+        where = shown(placement.staged)
+        found = os.fstat(fd)
+        prove_regular(found, where)
+        if found.st_size != placement.size:
+            raise FileChanged(
+                f"the staged file has {found.st_size} bytes instead of {placement.size}",
+                where=where,
+                fix="it will be fetched again",
+            )
+        if stat.S_IMODE(found.st_mode) != self._mode:
+            os.fchmod(fd, self._mode)
 
     def _place(self, folders: Folders, placement: Placement, *, present: bool) -> None:
         *names, name = split(placement.target)
@@ -229,6 +288,16 @@ class Publisher:
             except OSError:
                 clear(folder, part)
                 raise
+
+
+def _synced(fd: int, staged: Path) -> bool | FileError:
+    """Fsync and close."""
+    try:
+        with Held(fd), Told(shown(staged)):
+            os.fsync(fd)
+    except FileError as error:
+        return error
+    return True
 
 
 def _put(folder: int, name: str, body: bytes) -> None:

@@ -10,6 +10,7 @@ import ctypes
 import errno
 import os
 from collections.abc import Callable
+from contextlib import suppress
 
 import xxhash
 
@@ -76,6 +77,13 @@ def rename_new(rename: Rename | None, source: tuple[int, str], target: tuple[int
     link_rename(*source, *target)
 
 
+def begin_writing(fd: int) -> None:
+    """Let the kernel begin to write a file out; a hint only. posix_fadvise(2): DONTNEED starts the
+    writing of dirty pages, and drops only those that are clean already."""
+    with suppress(OSError):
+        os.posix_fadvise(fd, 0, 0, os.POSIX_FADV_DONTNEED)
+
+
 def sync_folder(folder: int) -> None:
     """Fsync of an open folder, where the file system knows such a thing (CIFS does not)."""
     try:
@@ -125,15 +133,29 @@ def copy_beside(source: int, folder: int, target: str) -> tuple[str, int, str]:
     return part, size, digest
 
 
-def copy_all(source: int, target: int) -> tuple[int, str]:
-    """Copy the rest of one descriptor into another; length and digest. Closes neither.
+def copy_all(source: int, target: int, chunk: int = content.CHUNK) -> tuple[int, str]:
+    """Copy the rest of one descriptor into another, ``chunk`` bytes at a time; length and digest.
+    Closes neither.
 
     Long runs of zeros become holes: a sparse file does not grow to its full length on the disk.
     """
-    with open(source, "rb", buffering=0, closefd=False) as reader:
-        size, digest = content.copy(reader, _Sparse(target))
-    os.ftruncate(target, size)
+    size, digest = content.copy(_Reader(source), _Sparse(target), chunk)
+    if size >= content.CHUNK:  # there may be a hole at its end
+        os.ftruncate(target, size)
     return size, digest
+
+
+class _Reader:
+    """Reads a descriptor that somebody else closes."""
+
+    def __init__(self, fd: int) -> None:
+        self._fd = fd
+
+    def read(self, size: int = -1, /) -> bytes:
+        return os.read(self._fd, size)
+
+    def close(self) -> None:
+        return
 
 
 class _Sparse:

@@ -34,14 +34,19 @@ INSIDE_OUTPUT = ".watcher-staging"
 def staging(output: Path, state: Path, token: str) -> Path:
     """See ``Files.staging``."""
     place = staged(output, state, token)
-    name = place.parent.name
-    with Held(open_root(place.parent.parent)) as home, Told(token):
-        with suppress(FileExistsError):
-            os.mkdir(name, 0o700, dir_fd=home)
-        with Held(step(home, name, [name])) as folder:
-            _clear_tree(folder, token)
-            os.mkdir(token, 0o700, dir_fd=folder)
+    with Held(home(place)) as folder, Told(token):
+        clear_tree(folder, token)
+        os.mkdir(token, 0o700, dir_fd=folder)
     return place
+
+
+def home(place: Path) -> int:
+    """A descriptor of the folder that holds a place that ``staged`` gave, made when missing."""
+    name = place.parent.name
+    with Held(open_root(place.parent.parent)) as root, Told(name):
+        with suppress(FileExistsError):
+            os.mkdir(name, 0o700, dir_fd=root)
+        return step(root, name, [name])
 
 
 def staged(output: Path, state: Path, token: str) -> Path:
@@ -123,7 +128,7 @@ def _merge(home: int, name: str, mine: str) -> None:
         with Held(inner):
             for token in _names(os.dup(inner)):
                 _carried(inner, target, token)
-    _clear_tree(home, name)
+    clear_tree(home, name)
 
 
 def _carried(source: int, target: int, token: str) -> None:
@@ -140,17 +145,21 @@ def _discard(home: int, name: str, token: str) -> None:
     except FileGone:
         return
     with Held(folder):
-        _clear_tree(folder, token)
+        clear_tree(folder, token)
     if name == INSIDE_OUTPUT:
         # others may be staging there
         with suppress(OSError):
             os.rmdir(name, dir_fd=home)
 
 
-def _clear_tree(folder: int, name: str) -> None:
-    """Remove a tree without following links; fine when there is none."""
-    with suppress(FileNotFoundError):
+def clear_tree(folder: int, name: str) -> None:
+    """Remove a file or a tree without following links; fine when there is none."""
+    try:
+        os.unlink(name, dir_fd=folder)
+    except IsADirectoryError:
         shutil.rmtree(name, dir_fd=folder)
+    except FileNotFoundError:
+        return
 
 
 def stage_copy(root: Path, path: str, into: Path, name: str) -> Fetched:

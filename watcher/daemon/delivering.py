@@ -1,0 +1,175 @@
+"""Copies into staging and final names: for one file, or for many of one folder in one go.
+
+Imports ``core`` and its neighbours ``disposal``, ``sending`` and ``world``. Invariant: what happens
+on our side of a file (staging, output) is told apart from what happens at its source, and an error
+of one file is no other's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from watcher.core import bundles
+from watcher.core.effects import Clash, Copy, Done, Publish, Result, Staged, Wrong
+from watcher.core.model import FileRecord, JobRecord, printable
+from watcher.core.ports import Lone, Placement
+from watcher.core.settings import Folder, stands_alone
+from watcher.daemon.disposal import forgive
+from watcher.daemon.sending import staging_of, token, unchanged
+from watcher.daemon.world import World
+from watcher.errors import FileError, NoSpace, TargetExists, WatcherError
+
+
+class OnOurSide(Exception):
+    """An error on our side of the file."""
+
+    def __init__(self, error: WatcherError) -> None:
+        super().__init__(str(error))
+        self.error = error
+
+
+@contextmanager
+def our_side() -> Iterator[None]:
+    """A block on our side of the file."""
+    try:
+        yield
+    except FileError as error:
+        raise OnOurSide(error) from error
+
+
+def wrong(error: WatcherError) -> Wrong:
+    """The result of an error; a full disk is ours wherever it shows."""
+    return Wrong(error, ours=isinstance(error, NoSpace))
+
+
+# ---------------------------------------------------------------- staging
+def emptied(world: World, folder: Folder, file: FileRecord, job: JobRecord) -> Path:
+    """An empty staging folder for a job."""
+    with our_side():
+        name = token(file.id, job.id, file.arrival)
+        return world.files.staging(folder.output, world.home(folder), name)
+
+
+def copy(world: World, effect: Copy) -> Result:
+    """Stage the file itself, and its parts where the rule takes them along."""
+    file, rule = effect.file, world.rule(effect.file)
+    if stands_alone(rule, effect.job.index):
+        return copy_each(world, [effect])[0]
+    folder, stage = world.folder(file.folder, file.id), world.files.stage_copy
+    unchanged(world, folder, file)
+    sent = [part for part in file.parts if part.name and rule.bundle is not None]
+    into = emptied(world, folder, file, effect.job)
+    with our_side():
+        size = file.print.size + sum(part.print.size for part in sent)
+        _prove_room(world, folder, into, size)
+    copied = stage(folder.input, file.path, into, bundles.within(rule, file.path, file.path))
+    others = [stage(folder.input, part.path, into, part.name) for part in sent]
+    unchanged(world, folder, file)
+    return Staged((copied, *others), copied.digest)
+
+
+def copy_each(world: World, effects: Sequence[Copy]) -> list[Result]:
+    """Stage files of one folder whose jobs stand alone."""
+    folder = world.folder(effects[0].file.folder, effects[0].file.id)
+    lones = [
+        Lone(token(file.id, one.job.id, file.arrival), folder.input, file.path, file.print)
+        for one in effects
+        for file in (one.file,)
+    ]
+    with our_side():
+        answers = world.files.stage_lone(folder.output, world.home(folder), lones)
+    return [
+        wrong(answer) if isinstance(answer, FileError) else Staged((answer,), answer.digest)
+        for answer in answers
+    ]
+
+
+def _prove_room(world: World, folder: Folder, into: Path, size: int) -> None:
+    """A file that cannot fit is not begun: it would fill the disk that others still fit on."""
+    free = world.files.space(into)
+    if free < size:
+        raise NoSpace(
+            f"the disk of the output has {free >> 20} MiB free, and this file needs {size >> 20}",
+            where=printable(str(folder.output)),
+            fix="free some space; it goes on by itself",
+        )
+
+
+# ---------------------------------------------------------------- publish
+def publish(world: World, effect: Publish) -> Result:
+    """Give a file's outputs their final names."""
+    return publish_each(world, [effect])[0]
+
+
+def publish_each(world: World, effects: Sequence[Publish]) -> list[Result]:
+    """Publish files of one folder."""
+    folder = world.folder(effects[0].file.folder, effects[0].file.id)
+    # any token: all of them lie in one folder
+    staged = staging_of(world, folder, effects[0].file, 0).parent
+    units = [_placements(effect, staged) for effect in effects]
+    clashes = [_taken(world, folder, unit) for unit in units]
+    free = [[] if clash else unit for unit, clash in zip(units, clashes, strict=True)]
+    answers = world.files.publish_each(folder.output, free)
+    return [
+        clash or _ended(world, folder, effect, answer)
+        for effect, clash, answer in zip(effects, clashes, answers, strict=True)
+    ]
+
+
+def _placements(effect: Publish, staged: Path) -> list[Placement]:
+    file, found = effect.file, []
+    for place in effect.places:
+        own = staged / token(file.id, place.job_id, file.arrival)
+        found.append(
+            Placement(
+                staged=own if place.alone else own / place.name,
+                target=place.target,
+                size=place.size,
+                digest=place.digest,
+                replace=place.replace,
+                resumed=effect.resumed,
+            )
+        )
+    return found
+
+
+def _taken(world: World, folder: Folder, placements: Sequence[Placement]) -> Clash | None:
+    """The first of several names that is taken, found before any of them is given: a file that
+    fails for it has published nothing."""
+    for one in placements if len(placements) > 1 else ():
+        free = one.target if one.replace else world.files.free_name(folder.output, one.target)
+        if free != one.target and not (one.resumed and _there(world, folder, one)):
+            return Clash(one.target, free)
+    return None
+
+
+def _there(world: World, folder: Folder, one: Placement) -> bool:
+    """Whether an earlier try has published this very content."""
+    with suppress(FileError):
+        return world.files.digest(folder.output, one.target) == one.digest
+    return False
+
+
+def _ended(world: World, folder: Folder, effect: Publish, error: FileError | None) -> Result:
+    """What follows the final names, in the same effect."""
+    try:
+        return _followed(world, folder, effect, error)
+    except WatcherError as trouble:
+        return wrong(trouble)
+
+
+def _followed(world: World, folder: Folder, effect: Publish, error: FileError | None) -> Result:
+    places = effect.places
+    if isinstance(error, TargetExists):
+        named = (place.target for place in places if printable(place.target) == error.where)
+        taken = next(named, places[0].target)
+        return Clash(taken, world.files.free_name(folder.output, taken))
+    if error is not None:
+        return wrong(error)
+    for target, text in effect.receipts:
+        world.files.write(folder.output, target, text.encode())
+    if effect.file.arrival > 1:
+        forgive(world, folder, effect.file)
+    return Done()
