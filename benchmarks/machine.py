@@ -22,7 +22,6 @@ TICK = os.sysconf("SC_CLK_TCK")
 CONFIG = """
 state: ./var
 http: off
-log: {level: warning}
 folders:
   - name: in
     input: ./in

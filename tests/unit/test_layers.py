@@ -29,8 +29,8 @@ PICKS = {
     "daemon/scan.py",
 }
 DATA_TYPES = """
-    __future__ collections dataclasses datetime difflib enum functools json pathlib posixpath re
-    shlex string struct typing unicodedata urllib zlib
+    __future__ collections dataclasses datetime difflib enum functools json operator pathlib
+    posixpath re shlex string struct typing unicodedata urllib zlib
 """
 FILES = sorted(ROOT.rglob("*.py"))
 

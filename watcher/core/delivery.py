@@ -115,7 +115,7 @@ def _named(work: Work, job: JobRecord, rule: Rule, *, repeat: bool) -> tuple[Out
             continue
         target = expand(template, replace(spoken, output=one.name))
         versioned = numbered(target, work.file.arrival) if number else target
-        named.append(replace(one, target=versioned))
+        named.append(Output(one.name, one.size, one.digest, versioned, one.published))
     return tuple(named)
 
 

@@ -33,10 +33,11 @@ A new attempt of a job takes a new key; a repeated sending of the same attempt k
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
+from watcher.core.changed import changed
 from watcher.core.effects import Clean, Copy, Dispose, Effect, Fetch, Quarantine, Submit
 from watcher.core.model import Asset, FileRecord, FileState, JobRecord, JobState, Work
 from watcher.core.ports import Change, NewFile, Note, SaveFile, SaveJob
@@ -147,7 +148,7 @@ class Step:
             state = JOB_MOVES[job.state, event]
         except KeyError:
             raise IllegalMove(f"job {job.label}: {event} in state {job.state}") from None
-        after = replace(job, state=state, changed_at=now, version=job.version + 1, **new)
+        after = changed(job, state=state, changed_at=now, version=job.version + 1, **new)
         self.changes.append(SaveJob(job, after, (Note(now, event, note),)))
         jobs = tuple(after if other.id == job.id else other for other in self.work.jobs)
         self.work = Work(self.work.file, jobs)
@@ -162,16 +163,23 @@ class Step:
         self.save_file(now, event, note, state=state, **new)
 
     def save_job(self, job: JobRecord, now: float, event: str, note: str = "", **new: Any) -> None:
-        """Change fields of a job without a move, and record it."""
-        after = replace(job, changed_at=now, version=job.version + 1, **new)
-        self.changes.append(SaveJob(job, after, (Note(now, event, note),)))
+        """Change fields of a job without a move, and record it: with the change before, where that
+        was the same job's."""
+        last = self.changes[-1] if self.changes else None
+        if isinstance(last, SaveJob) and last.after is job:
+            after = changed(job, changed_at=now, **new)
+            both = (*last.notes, Note(now, event, note))
+            self.changes[-1] = SaveJob(last.before, after, both)
+        else:
+            after = changed(job, changed_at=now, version=job.version + 1, **new)
+            self.changes.append(SaveJob(job, after, (Note(now, event, note),)))
         jobs = tuple(after if other.id == job.id else other for other in self.work.jobs)
         self.work = Work(self.work.file, jobs)
 
     def save_file(self, now: float, event: str, note: str = "", **new: Any) -> None:
         """Change fields of the file without (or with a checked) move, and record it."""
         file = self.work.file
-        after = replace(file, changed_at=now, version=file.version + 1, **new)
+        after = changed(file, changed_at=now, version=file.version + 1, **new)
         self.changes.append(SaveFile(file, after, (Note(now, event, note),)))
         self.work = Work(after, self.work.jobs)
 

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from watcher.core import pacing
+from watcher.core.changed import changed
 from watcher.core.delivery import Clashing, plan
 from watcher.core.effects import (
     Clash,
@@ -372,7 +373,7 @@ def _staged(step: Step, job_id: int, result: Staged, context: Context) -> Step:
     outputs = tuple(Output(one.name, one.size, one.digest) for one in result.outputs)
     if result.digest and result.digest != step.work.file.digest:
         # in memory only: the next recorded change of the file carries it
-        step.work = Work(replace(step.work.file, digest=result.digest), step.work.jobs)
+        step.work = Work(changed(step.work.file, digest=result.digest), step.work.jobs)
     step.move_job(job, JobEvent.STAGED, context.now, outputs=outputs, next_at=0.0, error="")
     if all_staged(step.work):
         publish(step, context)

@@ -11,9 +11,9 @@ import itertools
 import random
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
-from watcher.core import assets, delivery, outcomes, pacing, queueing, repeats
+from watcher.core import assets, delivery, outcomes, pacing, queueing
 from watcher.core.effects import (
     Clash,
     Clean,
@@ -30,10 +30,11 @@ from watcher.core.effects import (
 )
 from watcher.core.epochs import Epoch, folder_named, obstacle, rule_named, settings_of
 from watcher.core.lifecycle import IN_FLIGHT, UNFINISHED, FileEvent, Step, all_staged
-from watcher.core.model import FileRecord, FileState, JobRecord, JobState, Output, Work
+from watcher.core.model import FileRecord, FileState, JobRecord, JobState, Work
 from watcher.core.ports import Change, Clock, Ledger, NewFile, OwnTarget, SaveFile, SaveJob
 from watcher.core.settings import Folder, Rule, Settings
 from watcher.daemon.active import Active, Tally
+from watcher.daemon.claims import Claims, arrivals
 from watcher.daemon.patience import patient
 from watcher.daemon.polls import Asked, Polls
 from watcher.daemon.seat import Share
@@ -90,18 +91,23 @@ class Books:
         self.effects: list[Effect] = []
         self.changes: list[Change] = []
         self._unrecorded: set[int] = set()  # files that ``changes`` tell of
-        self._owners: dict[tuple[str, str], str] = {}
+        self._claims = Claims(ledger, self.rule_of)
         self._folders = {folder.name: folder for folder in settings.folders}
+        self._rules = {
+            (folder.name, rule.name): rule for folder in settings.folders for rule in folder.rules
+        }
         self._timers: list[tuple[float, int, Effect | tuple[int, int]]] = []
         self._order = itertools.count()
 
     # ------------------------------------------------------------ looking things up
     def rule(self, folder: str, rule: str) -> Rule | None:
         """A configured rule, or None when it is gone."""
-        return rule_named(self.settings, folder, rule)
+        return self._rules.get((folder, rule))
 
     def rule_of(self, file: FileRecord) -> Rule | None:
         """The rule that took a file, as it was then."""
+        if not self.former:
+            return self._rules.get((file.folder, file.rule))
         return rule_named(self._settings_of(file), file.folder, file.rule)
 
     def _settings_of(self, file: FileRecord) -> Settings:
@@ -148,15 +154,10 @@ class Books:
         owned: dict[str, str] = {}
         repeat = False
         result = outcome.result if outcome is not None else None
-        if isinstance(result, Staged | Clash) or (outcome is None and all_staged(work)):
-            staged = outcome if isinstance(result, Staged) else None
-            work = work if staged is None else with_outputs(work, staged)
-            repeat = self._repeat(work, rule)
-            wanted = self._targets(work, rule, repeat=repeat)
-            if staged is None:
-                self._ask_owners(folder.name, wanted)
-            known = ((target, self._owners.get((folder.name, target), "")) for target in wanted)
-            owned = {target: path for target, path in known if path}
+        if isinstance(result, Staged):
+            repeat, owned = self._claims.foreseen(work)
+        elif isinstance(result, Clash) or (outcome is None and all_staged(work)):
+            repeat, owned = self._claims.now(work)
         polls = self.polls_of(outcome.effect) if outcome is not None else None
         spread = random.random()  # noqa: S311  (jitter, no secret)
         return outcomes.Context(
@@ -169,39 +170,15 @@ class Books:
             taken=polls.taken if polls is not None else 0,
         )
 
-    def _repeat(self, work: Work, rule: Rule) -> bool:
-        """Whether the outputs of a file get names of their own, since it came before."""
-        if rule.on_repeat != "version":
-            return False
-        return repeats.repeated(rule, work.file, self.arrivals_of(work.file)) is not None
-
     def arrivals_of(self, file: FileRecord) -> list[FileRecord]:
         """Every arrival of a file's path that the ledger still knows, oldest first."""
-        return [record for record, _ in self.ledger.history(file.folder, file.path)]
-
-    @staticmethod
-    def _targets(work: Work, rule: Rule, *, repeat: bool) -> list[str]:
-        return delivery.targets(work, rule, repeat=repeat) if rule.on_conflict == "own" else []
+        return arrivals(self.ledger, file)
 
     def foresee(self, staged: Sequence[Outcome]) -> None:
         """Ask once who owns the final names of everything that was just staged."""
-        self._owners.clear()
-        wanted: dict[str, list[str]] = {}
-        for outcome in staged:
-            file_id = getattr(outcome.effect, "file").id  # noqa: B009  (only Copy and Fetch stage)
-            work = self.active.works.get(file_id)
-            rule = self.rule_of(work.file) if work is not None else None
-            if work is not None and rule is not None:
-                work = with_outputs(work, outcome)
-                targets = self._targets(work, rule, repeat=self._repeat(work, rule))
-                wanted.setdefault(work.file.folder, []).extend(targets)
-        for folder, targets in wanted.items():
-            self._ask_owners(folder, targets)
-
-    def _ask_owners(self, folder: str, targets: Sequence[str]) -> None:
-        if targets:
-            found = self.ledger.owners(folder, targets)
-            self._owners.update(((folder, target), path) for target, path in found.items())
+        works = self.active.works
+        effects = ((getattr(one.effect, "file").id, one) for one in staged)  # noqa: B009  (all have)
+        self._claims.foresee((works[number], one) for number, one in effects if number in works)
 
     # ------------------------------------------------------------ taking decisions
     def take(self, step: Step) -> None:
@@ -430,14 +407,3 @@ def _subject(effect: Effect) -> int:
     if isinstance(effect, Clean):
         return effect.jobs[0].file_id if effect.jobs else 0
     return 0 if isinstance(effect, Look) else effect.file.id
-
-
-def with_outputs(work: Work, outcome: Outcome) -> Work:
-    """The work as if its job were staged already, to know which targets to ask owners for."""
-    effect, result = outcome.effect, outcome.result
-    assert isinstance(result, Staged)  # noqa: S101  (callers pass nothing else)
-    assert not isinstance(effect, Clean | Look | Identify | Return)  # noqa: S101  (likewise)
-    staged = {getattr(effect, "job").id}  # noqa: B009  (Publish and Dispose stage nothing)
-    outputs = tuple(Output(one.name, one.size, one.digest) for one in result.outputs)
-    jobs = tuple(replace(j, outputs=outputs) if j.id in staged else j for j in work.jobs)
-    return Work(replace(work.file, digest=result.digest or work.file.digest), jobs)

@@ -94,7 +94,8 @@ def configure(
         cache_logger_on_first_use=False,
     )
     logging.getLogger("watchdog").setLevel(logging.ERROR)
-    logger: FilteringBoundLogger = structlog.get_logger()
+    # bound once: what is not bound looks its configuration up for every line
+    logger: FilteringBoundLogger = structlog.get_logger().bind()
     return logger
 
 
@@ -117,6 +118,8 @@ def tell(
     log: FilteringBoundLogger, changes: Sequence[Change], path_of: Callable[[int], str]
 ) -> None:
     """One line for each recorded change. ``path_of`` knows the files of jobs, by file id."""
+    if not log.is_enabled_for(logging.INFO):
+        changes = [change for change in changes if _is_warning(change)]
     for change in changes:
         if isinstance(change, NewFile):
             file = change.file
@@ -127,6 +130,15 @@ def tell(
             _tell_file(log, change)
         elif isinstance(change, SaveJob):
             _tell_job(log, change, path_of)
+
+
+def _is_warning(change: Change) -> bool:
+    """Whether the line of a change may be worse than a piece of news."""
+    if isinstance(change, SaveFile):
+        return change.after.state in (FileState.FAILED, FileState.HELD)
+    if isinstance(change, SaveJob):
+        return bool(change.after.error)
+    return isinstance(change, NewFile) and bool(change.file.warnings)
 
 
 def _tell_file(log: FilteringBoundLogger, change: SaveFile) -> None:

@@ -26,6 +26,7 @@ class Meters:
 
     def __init__(self) -> None:
         self.registry = CollectorRegistry(auto_describe=False)
+        self._children: dict[tuple[object, ...], Histogram] = {}
         self._file = Histogram(
             "watcher_file_seconds", "From accepted to delivered.", ["folder", "rule"],
             buckets=SECONDS, registry=self.registry,
@@ -47,17 +48,25 @@ class Meters:
             ["folder"], registry=self.registry,
         )  # fmt: skip
 
+    def _child(self, family: Histogram, *labels: str) -> Histogram:
+        """One series of a family; the library's own way to it takes a lock and proves the names."""
+        key = (id(family), *labels)
+        child = self._children.get(key)
+        if child is None:
+            child = self._children[key] = family.labels(*labels)
+        return child
+
     def changed(self, changes: Sequence[Change]) -> None:
         """Recorded changes: how long each state lasted."""
         for change in changes:
             if isinstance(change, NewFile):
                 file = change.file
                 written = file.print.mtime_ns / 1e9
-                self._settle.labels(file.folder).observe(max(0.0, file.accepted_at - written))
+                self._child(self._settle, file.folder).observe(max(0.0, file.accepted_at - written))
             elif isinstance(change, SaveJob) and change.after.state is not change.before.state:
                 since = change.before.changed_at or change.after.changed_at
                 lasted = max(0.0, change.after.changed_at - since)
-                self._stage.labels(change.before.state.value).observe(lasted)
+                self._child(self._stage, change.before.state.value).observe(lasted)
             elif isinstance(change, SaveFile):
                 self._delivered(change)
 
@@ -65,7 +74,7 @@ class Meters:
         file = change.after
         if file.state is FileState.DELIVERED and change.before.state is not file.state:
             lasted = max(0.0, file.changed_at - file.accepted_at)
-            self._file.labels(file.folder, file.rule).observe(lasted)
+            self._child(self._file, file.folder, file.rule).observe(lasted)
 
     def scanned(self, scan: ScanDone) -> None:
         """A whole root was scanned."""

@@ -115,7 +115,8 @@ class Starts:
             return False
         if spec.process == PASS:
             books.active.copying.add(job.id)
-        books.take(start(work, job, rule, key=str(uuid.uuid4()), now=books.clock.now()))
+        key = "" if spec.process == PASS else str(uuid.uuid4())
+        books.take(start(work, job, rule, key=key, now=books.clock.now()))
         return True
 
     def _slot(self, spec: JobSpec) -> bool:
