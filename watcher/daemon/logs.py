@@ -6,6 +6,7 @@ line; every recorded transition is one line, named by the state it leads to.
 
 from __future__ import annotations
 
+import json
 import logging
 import sys
 from collections.abc import Callable, Iterable, Sequence
@@ -78,7 +79,7 @@ def configure(
     last: Processor = (
         structlog.dev.ConsoleRenderer(colors=out.isatty())
         if people
-        else structlog.processors.JSONRenderer()
+        else structlog.processors.JSONRenderer(_json)
     )
     stamp = structlog.processors.TimeStamper(fmt="%H:%M:%S" if people else "iso", utc=not people)
     structlog.configure(
@@ -99,16 +100,26 @@ def configure(
     return logger
 
 
+_ENCODER = json.JSONEncoder(default=repr)  # made once, which json.dumps would do for every line
+
+
+def _json(event: EventDict, **_: object) -> str:
+    return _ENCODER.encode(event)
+
+
 def _redactor(words: Sequence[str]) -> Processor:
     def redact(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
-        return {key: _clean(value, words) for key, value in event.items()}
+        for key, value in event.items():
+            if isinstance(value, str):
+                plain = value.isascii() and value.isprintable()
+                if not plain or any(word in value for word in words):
+                    event[key] = _clean(value, words)
+        return event
 
     return redact
 
 
-def _clean(value: Any, words: Sequence[str]) -> Any:
-    if not isinstance(value, str):
-        return value
+def _clean(value: str, words: Sequence[str]) -> str:
     for word in words:
         value = value.replace(word, "***")
     return printable(value) if "\n" not in value or value.count("\n") == 0 else value
