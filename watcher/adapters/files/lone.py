@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -28,18 +29,34 @@ def stage(output: Path, state: Path, lones: Sequence[Lone]) -> list[Fetched | Fi
     """See ``Files.stage_lone``."""
     place = staging.staged(output, state, lones[0].token)
     with Held(staging.home(place)) as folder, _Sources() as sources:
-        room = _room(folder, output)
+        goal = _Goal(folder, _room(folder, output), output)
         answers: list[Fetched | FileError] = []
         for lone in lones:
-            if lone.expect.size > room:
-                answers.append(_no_room(room, lone, output))
-                continue
-            room -= lone.expect.size
             try:
-                answers.append(_copied(folder, sources, lone))
+                answers.append(_copied(goal, sources, lone))
             except FileError as error:
                 answers.append(error)
     return answers
+
+
+@dataclass(slots=True)
+class _Goal:
+    """The open staging folder, and how many bytes are left in it."""
+
+    folder: int
+    room: int
+    output: Path
+
+    def take(self, lone: Lone) -> None:
+        """A file that cannot fit is not begun: it would fill the disk that others still fit on."""
+        if lone.expect.size > self.room:
+            raise NoSpace(
+                f"the disk of the output has {self.room >> 20} MiB free, and this file needs "
+                f"{lone.expect.size >> 20}",
+                where=shown(self.output),
+                fix="free some space; it goes on by itself",
+            )
+        self.room -= lone.expect.size
 
 
 class _Sources:
@@ -78,23 +95,14 @@ def _room(folder: int, output: Path) -> int:
     return found.f_bavail * found.f_frsize
 
 
-def _no_room(room: int, lone: Lone, output: Path) -> NoSpace:
-    """A file that cannot fit is not begun: it would fill the disk that others still fit on."""
-    return NoSpace(
-        f"the disk of the output has {room >> 20} MiB free, and this file needs "
-        f"{lone.expect.size >> 20}",
-        where=shown(output),
-        fix="free some space; it goes on by itself",
-    )
-
-
-def _copied(folder: int, sources: _Sources, lone: Lone) -> Fetched:
+def _copied(goal: _Goal, sources: _Sources, lone: Lone) -> Fetched:
     split(lone.path)
     directory, _, name = lone.path.rpartition("/")
     there = sources.at(lone.root, directory)
     with Held(open_file(there, name, lone.path)) as source, Told(lone.path):
         _prove(os.fstat(source), lone)
-        with Held(_fresh(folder, lone.token)) as fd:
+        goal.take(lone)
+        with Held(_fresh(goal.folder, lone.token)) as fd:
             size, digest = copy_all(source, fd, min(content.CHUNK, lone.expect.size + 1))
         _prove(facts_at(there, name), lone)
     return Fetched(name, size, digest)
