@@ -175,10 +175,10 @@ class Rehearsal:
         if "input" in self._mounts:
             return
         (listing,) = self.files.walk(self.folder.input)
-        known = self.ledger.known(self.folder.name, "")
-        there = {entry.name: entry.facts.fingerprint for entry in listing.files}
+        known = {row[0]: row for row in self.ledger.known(self.folder.name, "")}
+        there = {entry.name: entry for entry in listing.files}
         for name, seen in there.items():
-            if name not in known or known[name].print != seen:
+            if known.get(name) != seen:
                 self.look(name)
         gone = tuple(name for name in known if name not in there)
         if gone:

@@ -15,7 +15,6 @@ from watcher.core.model import (
     Fingerprint,
     JobRecord,
     JobState,
-    Known,
     Output,
     Part,
     Work,
@@ -254,12 +253,13 @@ def test_known_tells_one_directory_only(ledger):
     accept(ledger, "d/moving.step", state=FileState.DELIVERED)
     accept(ledger, "d/gone.step", live=False)
     accept(ledger, "d/other.step", folder="elsewhere")
-    mark = Fingerprint(10, 20)
-    assert ledger.known("in", "") == {"top.step": Known(mark, final=False)}
+    odd = accept(ledger, "d/\udcff\u00e9.step", print=Fingerprint(11, 21)).file.path[2:]
+    assert ledger.known("in", "") == {("top.step", 10, 20)}
     assert ledger.known("in", "d") == {
-        "a.step": Known(mark, final=False),
-        "kept.step": Known(kept.print, final=True),
-        "moving.step": Known(mark, final=False),
+        ("a.step", 10, 20),
+        ("kept.step", kept.print.size, kept.print.mtime_ns),
+        ("moving.step", 10, 20),
+        (odd, 11, 21),
     }
     assert list(ledger.directories("in")) == ["", "d", "d/deep"]
 

@@ -111,7 +111,7 @@ class MemoryFiles:
             if node.kind == "folder":
                 folders.append(name)
             elif node.kind == "file":
-                files.append(Entry(name, self._facts(node, Lease.UNKNOWN)))
+                files.append(Entry(name, node.print.size, node.print.mtime_ns))
             else:
                 odd.append(name)
         return Listing(directory, tuple(files), tuple(folders), tuple(odd))

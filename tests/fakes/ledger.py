@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any
 
-from watcher.core.model import FileRecord, FileState, HistoryRow, JobRecord, Known, Work, nfc
+from watcher.core.model import FileRecord, FileState, HistoryRow, JobRecord, Work, nfc
 from watcher.core.ports import (
     Change,
     Lane,
@@ -159,14 +159,14 @@ class MemoryLedger:
             held = ((path, self._live.get((folder, path))) for path in paths)
             return {path: self._files[number] for path, number in held if number is not None}
 
-    def known(self, folder: str, directory: str) -> dict[str, Known]:
+    def known(self, folder: str, directory: str) -> set[tuple[str, int, int]]:
         with self._lock:
-            found = {}
+            found = set()
             for (owner, path), number in self._live.items():
                 above, _, name = path.rpartition("/")
                 if (owner, above) == (folder, directory):
-                    file = self._files[number]
-                    found[name] = Known(file.print, file.disposed and file.state in FINAL)
+                    mark = self._files[number].print
+                    found.add((name, mark.size, mark.mtime_ns))
             return found
 
     def directories(self, folder: str) -> Iterator[str]:

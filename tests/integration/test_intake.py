@@ -15,7 +15,7 @@ import pytest
 
 from watcher.adapters.clock import SystemClock
 from watcher.adapters.files import LocalFiles
-from watcher.core.model import Fingerprint, Known
+from watcher.core.model import Fingerprint
 from watcher.core.settings import Folder, JobSpec, Match, Rule
 from watcher.daemon.intake import Intake
 from watcher.daemon.roots import Roots
@@ -34,7 +34,7 @@ class KnownFiles:
 
     def known(self, folder, directory):
         return {
-            posixpath.basename(path): Known(print_, final=True)
+            (posixpath.basename(path), print_.size, print_.mtime_ns)
             for path, print_ in tuple(self.live.items())
             if posixpath.dirname(path) == directory
         }

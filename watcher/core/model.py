@@ -258,14 +258,6 @@ class Watcher:
     silent: float
 
 
-@dataclass(frozen=True, slots=True)
-class Known:
-    """What the ledger remembers of a live path, for the scanner: enough to see a change."""
-
-    print: Fingerprint
-    final: bool  # nothing is in work any more
-
-
 def nfc(text: str) -> str:
     """The composed form in which names are compared; macOS writes the decomposed one."""
     return text if text.isascii() else unicodedata.normalize("NFC", text)

@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO, Any, Protocol
+from typing import IO, Any, NamedTuple, Protocol
 
 from watcher.core.model import (
     Facts,
@@ -23,7 +23,6 @@ from watcher.core.model import (
     HistoryRow,
     JobRecord,
     JobStatus,
-    Known,
     Submitted,
     Watcher,
     Work,
@@ -254,8 +253,8 @@ class Ledger(Protocol):
         """The live records among these paths."""
         ...
 
-    def known(self, folder: str, directory: str) -> dict[str, Known]:
-        """The live records directly in a directory (``""`` is the top), by base name."""
+    def known(self, folder: str, directory: str) -> set[tuple[str, int, int]]:
+        """The live records directly in a directory (``""`` is the top), as an ``Entry`` each."""
         ...
 
     def directories(self, folder: str) -> Iterator[str]:
@@ -349,12 +348,18 @@ class Ledger(Protocol):
 
 
 # ---------------------------------------------------------------- files
-@dataclass(frozen=True, slots=True)
-class Entry:
-    """One name found by a scan; facts carry no lease (``Lease.UNKNOWN``)."""
+class Entry(NamedTuple):
+    """One file of a folder: what a scan sees of it, and what the ledger remembers for the scan. A
+    plain tuple, so that a million of them are compared by the set."""
 
     name: str
-    facts: Facts
+    size: int
+    mtime_ns: int
+
+    @property
+    def facts(self) -> Facts:
+        """The same as facts, without a lease (``Lease.UNKNOWN``), inode and time of change."""
+        return Facts(self.size, self.mtime_ns, 0, 0, 0)
 
 
 @dataclass(frozen=True, slots=True)

@@ -284,19 +284,16 @@ class Scan:
         """Hand over what the ledger does not know, and note what it knows and is not there."""
         known = self._sources.ledger.known(self.folder.name, listing.directory)
         prefix = f"{listing.directory}/" if listing.directory else ""
-        new = []
-        for entry in listing.files:
-            seen.files += 1
-            there = known.pop(entry.name, None)
-            if there is not None:
-                seen.known += 1
-                if there.print == entry.facts.fingerprint:
-                    continue
-            if self._wanted(prefix + entry.name, entry.facts.size):
-                new.append(prefix + entry.name)
+        other = [entry for entry in listing.files if entry not in known]
+        names = {entry.name for entry in other}
+        changed = known.difference(listing.files)  # or gone
+        absent = [name for name, _, _ in changed if name not in names]
+        seen.files += len(listing.files)
+        seen.known += len(known) - len(absent)
+        seen.absent.extend(prefix + name for name in absent)
+        new = [prefix + one.name for one in other if self._wanted(prefix + one.name, one.size)]
         for start in range(0, len(new), GROUP):
             self._found(Found(self.folder.name, tuple(new[start : start + GROUP]), silent))
-        seen.absent.extend(prefix + name for name in known)
         for name in listing.odd:
             if self._wanted(prefix + name, 0):
                 self._refuse(prefix + name, "is a link, FIFO, socket or device: never read")
@@ -330,7 +327,7 @@ class Scan:
         for directory in self._unseen(seen):
             prefix = f"{directory}/" if directory else ""
             known = self._sources.ledger.known(self.folder.name, directory)
-            self._absent([prefix + name for name in known])
+            self._absent([prefix + name for name, _, _ in known])
 
     def _absent(self, paths: list[str]) -> None:
         gone = tuple(path for path in paths if self._is_gone(path))

@@ -137,24 +137,20 @@ def _read(folder: int, directory: str) -> Listing:
     files: list[Entry] = []
     folders: list[str] = []
     odd: list[str] = []
+    made, add = tuple.__new__, files.append  # this loop is all that a scan of many files costs
     with os.scandir(folder) as found:
         for entry in found:
-            if entry.is_dir(follow_symlinks=False):
+            if entry.is_file(follow_symlinks=False):
+                try:
+                    facts = entry.stat(follow_symlinks=False)
+                except FileNotFoundError:  # it has vanished since it was listed
+                    continue
+                add(made(Entry, (entry.name, facts.st_size, facts.st_mtime_ns)))
+            elif entry.is_dir(follow_symlinks=False):
                 folders.append(entry.name)
-            elif entry.is_file(follow_symlinks=False):
-                _add(files, entry)
             else:
                 odd.append(entry.name)
     return Listing(directory, tuple(files), tuple(folders), tuple(odd))
-
-
-def _add(files: list[Entry], entry: os.DirEntry[str]) -> None:
-    """Add the facts of an entry unless it has vanished since it was listed."""
-    try:
-        found = entry.stat(follow_symlinks=False)
-    except FileNotFoundError:
-        return
-    files.append(Entry(entry.name, facts(found)))
 
 
 def _names(directory: str) -> list[str]:

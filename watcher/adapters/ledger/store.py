@@ -43,7 +43,7 @@ from watcher.adapters.ledger.schema import (
 )
 from watcher.adapters.ledger.seats import LEASE, SqlSeats
 from watcher.adapters.ledger.troubles import told
-from watcher.core.model import FileRecord, FileState, HistoryRow, Known, Work
+from watcher.core.model import FileRecord, FileState, HistoryRow, Work
 from watcher.core.ports import Change, Lane, Request
 from watcher.errors import LedgerUnusable
 
@@ -130,7 +130,7 @@ class SqlLedger:
         with self._reading() as connection:
             return reading.live(connection, folder, paths)
 
-    def known(self, folder: str, directory: str) -> dict[str, Known]:
+    def known(self, folder: str, directory: str) -> set[tuple[str, int, int]]:
         """See ``Ledger``."""
         with self._reading() as connection:
             return reading.known(connection, folder, directory)
