@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import requests
 
@@ -67,6 +68,8 @@ class Sessions:
             for scheme in ("http://", "https://"):
                 session.mount(scheme, Bounded(self.server.patience))
             session.trust_env = False  # a .netrc or proxy variable must not change who is asked
+            # what requests does not use it reads all the same, all of the environment at each call
+            session.proxies = {"no_proxy": urlsplit(self.server.url).hostname or ""}
             if self.server.token:
                 session.headers["x-api-key"] = self.server.token
             self._local.session = session
