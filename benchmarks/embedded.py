@@ -1,4 +1,4 @@
-"""Many small OBJ files to GLB on the embedded scheduler, against a bare loop of the same conversions
+"""Many small OBJ files to GLB on the embedded scheduler, against a bare loop of conversions
 in as many warm processes.
 
     python -m benchmarks embedded [--jobs 1000] [--rounds 3] [--triangles 1000]
