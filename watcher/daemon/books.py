@@ -31,13 +31,14 @@ from watcher.core.effects import (
 from watcher.core.epochs import Epoch, folder_named, obstacle, rule_named, settings_of
 from watcher.core.lifecycle import IN_FLIGHT, UNFINISHED, FileEvent, Step, all_staged
 from watcher.core.model import FileRecord, FileState, JobRecord, JobState, Work
-from watcher.core.ports import Change, Clock, Ledger, NewFile, OwnTarget, SaveFile, SaveJob
+from watcher.core.ports import Change, Clock, Ledger
 from watcher.core.settings import Folder, Rule, Settings
 from watcher.daemon.active import Active, Tally
 from watcher.daemon.claims import Claims, arrivals
 from watcher.daemon.patience import patient
 from watcher.daemon.polls import Asked, Polls
 from watcher.daemon.seat import Share
+from watcher.daemon.subjects import file_of, subject
 from watcher.errors import LedgerUnusable, StaleRecord, WatcherError
 
 PATIENCE = 0.5  # seconds until a file that others may need is disposed of, if they are done then
@@ -309,8 +310,8 @@ class Books:
 
     def _forget(self, refused: frozenset[int]) -> None:
         """Another watcher accepted these files first: nothing of them happened here."""
-        self.changes = [one for one in self.changes if _file_of(one) not in refused]
-        self.effects = [one for one in self.effects if _subject(one) not in refused]
+        self.changes = [one for one in self.changes if file_of(one) not in refused]
+        self.effects = [one for one in self.effects if subject(one) not in refused]
         for file_id in refused:
             self.active.drop(file_id)
 
@@ -387,23 +388,3 @@ class Books:
         source, now = str(self.settings.source), self.clock.now()
         text = delivery.error_text(work, self._folder_of(file), source, now)
         return Quarantine(file, text, parts)
-
-
-def _file_of(change: Change) -> int:
-    """The file that a change is about."""
-    match change:
-        case NewFile(file):
-            return file.id
-        case SaveFile(before):
-            return before.id
-        case SaveJob(before):
-            return before.file_id
-        case OwnTarget():
-            return change.file_id
-
-
-def _subject(effect: Effect) -> int:
-    """The file that an effect acts on, 0 for a path."""
-    if isinstance(effect, Clean):
-        return effect.jobs[0].file_id if effect.jobs else 0
-    return 0 if isinstance(effect, Look) else effect.file.id
