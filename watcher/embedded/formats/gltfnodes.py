@@ -1,7 +1,7 @@
 """The structure of a glTF document, proved before anything walks it.
 
-Imports ``checks``, ``companions`` and ``watcher.embedded.script``; numpy on first use. Invariant:
-nodes form trees, every index names something, and the scene shows at least one point.
+Imports ``checks``, ``companions``, ``gltfvalues``, ``watcher.embedded.script``; numpy on first use.
+Invariant: nodes form trees, every index names something, and the scene shows at least one point.
 Format: Khronos glTF 2.0 specification, sections 3.5 (scenes) and 3.7 (geometry).
 """
 
@@ -12,13 +12,12 @@ from typing import Any
 
 from watcher.embedded.formats.checks import AGAIN
 from watcher.embedded.formats.companions import Warn
+from watcher.embedded.formats.gltfvalues import values
 from watcher.embedded.script import JobFailure
 
 Tree = dict[str, Any]
 _PACKED = ("KHR_draco_mesh_compression", "EXT_meshopt_compression")
-_KINDS = {5120: "i1", 5121: "u1", 5122: "<i2", 5123: "<u2", 5125: "<u4", 5126: "<f4"}
 _PLACE = {"translation": 3, "rotation": 4, "scale": 3, "matrix": 16}
-_WIDTHS = {"SCALAR": 1, "VEC2": 2, "VEC3": 3, "VEC4": 4}
 
 
 def prove(tree: Tree, buffers: list[bytes], name: str, warn: Warn) -> None:
@@ -123,14 +122,14 @@ def _primitive(primitive: Tree, tree: Tree, buffers: list[bytes], name: str) -> 
     count = int(accessors[attributes["POSITION"]].get("count", 0))
     if any(packed in primitive.get("extensions", {}) for packed in _PACKED):
         return count
-    positions = _values(accessors[attributes["POSITION"]], tree, buffers)
+    positions = values(accessors[attributes["POSITION"]], tree, buffers)
     if positions is not None and not _finite(positions):
         raise JobFailure(
             "its coordinates are not all numbers (NaN or infinity)", where=name, fix=AGAIN
         )
     if "indices" in primitive:
         _indices(primitive["indices"], accessors, "accessor", name)
-        used = _values(accessors[primitive["indices"]], tree, buffers)
+        used = values(accessors[primitive["indices"]], tree, buffers)
         if used is not None and len(used) and int(used.max()) >= count:
             raise JobFailure(
                 f"a face refers to vertex {int(used.max())}, and its mesh has {count}", where=name
@@ -143,23 +142,3 @@ def _finite(values: Any) -> bool:
     import numpy as np  # noqa: PLC0415 - converters come with the first job
 
     return bool(np.isfinite(values).all())
-
-
-def _values(accessor: Tree, tree: Tree, buffers: list[bytes]) -> Any:
-    """What a plain accessor holds; None for sparse, compressed or odd ones."""
-    import numpy as np  # noqa: PLC0415 - converters come with the first job
-
-    kind, width = (
-        _KINDS.get(accessor.get("componentType", 0)),
-        _WIDTHS.get(accessor.get("type", "")),
-    )
-    if kind is None or width is None or "bufferView" not in accessor or "sparse" in accessor:
-        return None
-    view = tree["bufferViews"][accessor["bufferView"]]
-    if view.get("extensions"):
-        return None
-    size = np.dtype(kind).itemsize * width
-    stride = view.get("byteStride", size)
-    start = view.get("byteOffset", 0) + accessor.get("byteOffset", 0)
-    shape, strides = (accessor["count"], width), (stride, size // width)
-    return np.ndarray(shape, kind, buffers[view["buffer"]], start, strides)

@@ -21,6 +21,7 @@ from watcher.embedded.formats import (
     foreign,
     gltf,
     gltfnodes,
+    gltfvalues,
     looks,
     ply,
     polygons,
@@ -136,7 +137,7 @@ def _scene_of(document: gltf.Document, path: Path) -> Any:
             where=path.name,
             fix="only GLB and glTF output can carry it",
         )
-    return _load(gltf.pack_glb(document), "glb")
+    return _load(gltf.pack_glb(gltfvalues.plain(document)), "glb")
 
 
 def _read_cad(path: Path, known: Format, companions: Companions) -> Model:
