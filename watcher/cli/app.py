@@ -35,6 +35,7 @@ DAEMON = {
     "retry": ("ledger", "Send failed files again."),
     "demo": ("demo", "Convert sample models below ./watcher-demo."),
     "serve": ("serve", "Serve the embedded scheduler over HTTP."),
+    "worker": ("worker", "Run jobs of `serve --executor celery`."),
 }
 CLIENT = {
     "list": ("jobs", "List the processes of a scheduler."),

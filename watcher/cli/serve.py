@@ -1,6 +1,6 @@
 """``watcher serve``: the embedded scheduler as an HTTP server.
 
-Imports click, ``config.values`` and, when it runs, ``serving``. Invariant: it
+Imports click, ``cli.broker``, ``config.values`` and, when it runs, ``serving``. Invariant: it
 never listens beyond this machine without a token.
 """
 
@@ -14,6 +14,7 @@ from typing import Any
 
 import click
 
+from watcher.cli import broker
 from watcher.config.values import duration
 from watcher.errors import UsageError
 
@@ -22,7 +23,8 @@ FOREVER = "forever"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Wanted:
-    """What the command line asks for. ``keep`` in seconds, None is for ever."""
+    """What the command line asks for. ``keep`` in seconds, None is for ever; ``broker`` is
+    empty where jobs run on this machine."""
 
     host: str
     port: int
@@ -32,6 +34,7 @@ class Wanted:
     processes: Path | None
     workers: int
     keep: float | None
+    broker: str
 
 
 @click.command()
@@ -67,6 +70,14 @@ class Wanted:
     show_default=True,
     help="How long ended jobs and their files stay; `forever` keeps them.",
 )
+@click.option(
+    "--executor",
+    type=click.Choice(["local", "celery"]),
+    default="local",
+    show_default=True,
+    help="Who runs the jobs: processes of this machine, or `watcher worker` on any.",
+)
+@broker.options
 @click.pass_context
 def serve(ctx: click.Context, /, **options: Any) -> None:
     """Serve the embedded scheduler over HTTP, until SIGTERM or Ctrl-C.
@@ -89,15 +100,32 @@ def _wanted(options: Mapping[str, Any], token: str) -> Wanted:
     found = Wanted(
         host=options["host"],
         port=options["port"],
-        state=options["state"] or _state(os.environ),
+        state=options["state"] or state_folder(os.environ),
         token=_sendable(_token(options["token"], token, options["token_file"], environ=os.environ)),
         scripts=not options["no_scripts"],
         processes=_folder(options["processes"]),
-        workers=_workers(options["workers"]),
+        workers=worker_count(options["workers"]),
         keep=_keep(options["keep"]),
+        broker=_broker(options, os.environ),
     )
     _open_to_others(found)
     return found
+
+
+def _broker(options: Mapping[str, Any], environ: Mapping[str, str]) -> str:
+    if options["executor"] == "celery":
+        if options["workers"] != "auto":
+            raise UsageError(
+                "serve itself runs no jobs then",
+                where="--workers",
+                fix="give it to each `watcher worker`",
+            )
+        return broker.address(options["broker"], options["broker_file"], environ)
+    if options["broker"] or options["broker_file"]:
+        raise UsageError(
+            "jobs run on this machine and need no broker", where="--broker", fix="--executor celery"
+        )
+    return ""
 
 
 def _open_to_others(wanted: Wanted) -> None:
@@ -111,7 +139,8 @@ def _open_to_others(wanted: Wanted) -> None:
         )
 
 
-def _state(environ: Mapping[str, str]) -> Path:
+def state_folder(environ: Mapping[str, str]) -> Path:
+    """The state folder where none is given."""
     if environ.get("WATCHER_STATE"):
         return Path(environ["WATCHER_STATE"])
     home = environ.get("XDG_STATE_HOME")
@@ -156,7 +185,8 @@ def _folder(path: Path | None) -> Path | None:
     return path
 
 
-def _workers(text: str) -> int:
+def worker_count(text: str) -> int:
+    """How many jobs at a time; 0 is one a core. Raises ``UsageError``."""
     if text == "auto":
         return 0
     if not text.isdecimal() or not 1 <= int(text) <= 1024:  # noqa: PLR2004

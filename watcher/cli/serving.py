@@ -13,9 +13,11 @@ import time
 from structlog.typing import FilteringBoundLogger
 
 from watcher import __version__
+from watcher.cli import broker
 from watcher.cli.serve import Wanted
 from watcher.core.settings import Secret
 from watcher.daemon import logs
+from watcher.embedded.executor import Hire
 from watcher.embedded.scheduler import EmbeddedOptions, EmbeddedScheduler
 from watcher.embedded.server.app import Api, Serving
 from watcher.embedded.server.host import Host, bind
@@ -28,13 +30,19 @@ _PURGE_EVERY = 600.0
 def run(wanted: Wanted, *, verbose: bool) -> None:
     """Serve until a signal."""
     stop = _stop_on_signals()
+    secrets = [Secret(wanted.token)] if wanted.token else []
     log = logs.configure(
-        level="debug" if verbose else "info", secrets=[Secret(wanted.token)] if wanted.token else []
+        level="debug" if verbose else "info", secrets=[*secrets, *broker.secrets(wanted.broker)]
     )
     bound = bind(wanted.host, wanted.port)
     with bound:
         scheduler = EmbeddedScheduler(
-            EmbeddedOptions(state=wanted.state, workers=wanted.workers, processes=wanted.processes)
+            EmbeddedOptions(
+                state=wanted.state,
+                workers=wanted.workers,
+                processes=wanted.processes,
+                hire=_hire(wanted, log),
+            )
         )
         try:
             api = Api(
@@ -48,6 +56,7 @@ def run(wanted: Wanted, *, verbose: bool) -> None:
                 url=host.start(bound),
                 state=str(wanted.state),
                 token=bool(wanted.token),
+                executor="celery" if wanted.broker else "local",
                 scripts=wanted.scripts,
             )
             watch(scheduler, host, stop, wanted.keep, log)
@@ -57,6 +66,15 @@ def run(wanted: Wanted, *, verbose: bool) -> None:
         finally:
             scheduler.close()
     log.info("serve.stopped")
+
+
+def _hire(wanted: Wanted, log: FilteringBoundLogger) -> Hire | None:
+    """Who runs the jobs; None is this machine."""
+    if not wanted.broker:
+        return None
+    from watcher.embedded.farm.dispatcher import farm  # noqa: PLC0415  (needs the extra)
+
+    return farm(wanted.broker, log)
 
 
 def _stop_on_signals() -> threading.Event:

@@ -143,6 +143,13 @@ class Folders:
             return {}  # the run itself tells what is wrong with it
         return dict(stored)
 
+    def queue(self, job_id: str) -> str:
+        """The queue that a job asks for; `cpu` where that cannot be read."""
+        try:
+            return str(json.loads((self.job(job_id) / "spec.json").read_text())["queue"])
+        except (OSError, ValueError, LookupError):
+            return "cpu"  # as above
+
     def outputs_of(self, job_id: str, attempt: int) -> Path:
         """The folder that holds a job's outputs now: the final one, or that of its attempt."""
         final = self.job(job_id) / "outputs"

@@ -25,7 +25,13 @@ _FRAME = 1 << 18
 _BORN_WITHIN = 60.0  # seconds; the first worker waits for the nursery's imports
 _DEAD_WITHIN = 5.0
 # what opens doors is not for scripts: they print, and what they print is shown
-_SECRET = ("PIXYZ_SCHEDULER_TOKEN", "PIXYZ_SCHEDULER_TOKEN_FILE", "CREDENTIALS_DIRECTORY")
+_SECRET = (
+    "PIXYZ_SCHEDULER_TOKEN",
+    "PIXYZ_SCHEDULER_TOKEN_FILE",
+    "CREDENTIALS_DIRECTORY",
+    "WATCHER_BROKER",
+    "WATCHER_BROKER_FILE",
+)
 _START = """
 import sys
 sys.path[:] = {path!r}
