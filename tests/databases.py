@@ -107,3 +107,59 @@ def postgres():
         if server.process is not None and server.process.poll() is None:
             server.stop(signal.SIGQUIT)
         shutil.rmtree(folder, ignore_errors=True)
+
+
+class Redis:
+    """A server of our own that keeps nothing on disk; ``url`` names its first database."""
+
+    def __init__(self, folder, program, password):
+        self.folder, self.program, self.password = folder, program, password
+        self.port = free_port()
+        self.url = f"redis://:{password}@127.0.0.1:{self.port}/0"
+        self.process = None
+
+    def start(self):
+        words = [self.program, "--port", self.port, "--bind", "127.0.0.1", "--dir", self.folder]
+        words += ["--save", "", "--requirepass", self.password]
+        with (self.folder / "log").open("ab") as log:
+            self.process = subprocess.Popen([*map(str, words)], stdout=log, stderr=log)
+        deadline = time.monotonic() + 60
+        while not self._answers():
+            assert time.monotonic() < deadline, (self.folder / "log").read_text()
+            assert self.process.poll() is None, (self.folder / "log").read_text()
+            time.sleep(0.05)
+
+    def _answers(self):
+        try:
+            return self.ask("PING") == b"+PONG"
+        except OSError:
+            return False
+
+    def ask(self, *words):
+        """One command; the first line of its reply."""
+        with socket.create_connection(("127.0.0.1", self.port), timeout=10) as line:
+            for command in (["AUTH", self.password], words):
+                line.sendall((" ".join(command) + "\r\n").encode())
+                reply = line.makefile("rb").readline().strip()
+            return reply
+
+    def stop(self, how=signal.SIGKILL):
+        self.process.send_signal(how)
+        self.process.wait(60)
+
+
+@contextmanager
+def redis(password="hush-hush"):  # noqa: S107  (of the tests)
+    """A Redis server for a while."""
+    found = shutil.which("redis-server")
+    if found is None:
+        absent("Redis")
+    folder = Path(tempfile.mkdtemp(prefix="watcher-redis-"))
+    server = Redis(folder, found, password)
+    try:
+        server.start()
+        yield server
+    finally:
+        if server.process is not None and server.process.poll() is None:
+            server.stop()
+        shutil.rmtree(folder, ignore_errors=True)

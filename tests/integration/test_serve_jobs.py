@@ -15,12 +15,14 @@ from pathlib import Path
 
 import pytest
 
+from tests.farming import start_farm
 from tests.serving import TOKEN, start_server, until
 from watcher.adapters.http.backend import HttpBackend
 from watcher.adapters.http.client import Client
 from watcher.adapters.http.session import Server as Where
 from watcher.core.model import Phase
 from watcher.core.ports import JobRequest, Source
+from watcher.embedded.options import QUEUES
 from watcher.embedded.scheduler import EmbeddedOptions, EmbeddedScheduler
 from watcher.embedded.server.outputs import Archives, pack
 from watcher.embedded.store import Store
@@ -39,10 +41,18 @@ def main(pc, params):
 """
 
 
-@pytest.fixture(scope="module")
-def server(tmp_path_factory):
-    with start_server(tmp_path_factory.mktemp("jobs"), "--workers", "1") as started:
-        yield started
+@pytest.fixture(scope="module", params=["local", "celery"])
+def server(request, tmp_path_factory):
+    """With one worker, on this machine or behind a broker: what is told is the same."""
+    folder = tmp_path_factory.mktemp("jobs")
+    if request.param == "local":
+        with start_server(folder, "--workers", "1") as started:
+            yield started
+    else:
+        broker = request.getfixturevalue("redis_server").url
+        everything = ("--queues", ",".join(QUEUES))
+        with start_farm(folder, broker) as farm, farm.worker("--workers", "1", *everything):
+            yield farm.server
 
 
 @pytest.fixture
