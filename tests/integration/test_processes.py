@@ -359,3 +359,22 @@ print(len(drawn), *told)
     )
     assert done.stdout.startswith("4 drawn plainly"), done.stderr
     assert len(list((tmp_path / "out").glob("*.png"))) == 4
+
+
+def test_without_the_converters_the_reason_names_what_to_install(tmp_path):
+    """A lean installation: played by a numpy that is not there."""
+    absent = "raise ModuleNotFoundError(\"No module named 'numpy'\", name='numpy')\n"
+    (tmp_path / "lean").mkdir()
+    (tmp_path / "lean" / "numpy.py").write_text(absent)
+    (tmp_path / "a.obj").write_text("v 0 0 0\nv 1 0 0\nv 0 1 0\nf 1 2 3\n")
+    place = f"{tmp_path / 'lean'}:{Path(__file__).parents[2]}"
+    done = subprocess.run(
+        [sys.executable, "-m", "watcher", "-u", "embedded", "metadata", "-i", "a.obj"],
+        capture_output=True,
+        text=True,
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": place, "WATCHER_STATE": str(tmp_path / "state")},
+    )
+    assert done.returncode == 1
+    assert "numpy is missing); pip install 'pixyz-watcher[embedded]'" in done.stderr
+    assert len(done.stderr.splitlines()) == 1

@@ -48,6 +48,26 @@ def test_two_outputs_on_one_path_are_refused_naming_the_template():
         assert word in planned.reason
 
 
+@pytest.mark.parametrize(
+    ("specs", "names"),
+    [
+        (("one", "one"), ("a.txt", "a.txt")),
+        (("one", "two"), ("a.txt", "b/a.txt")),
+        (("", "two"), ("a.txt", "a.txt")),
+    ],
+    ids=["one process twice", "other names", "a script and a process"],
+)
+def test_equal_bytes_on_one_path_are_refused_unless_two_processes_name_them_alike(specs, names):
+    made = [Output(name, 3, "same") for name in names]
+    jobs = [
+        build.job(JobState.STAGED, outputs=(one,), id=11 + at, index=at, label=f"j{at}")
+        for at, one in enumerate(made)
+    ]
+    planned = plan(work(*jobs), build.rule(*specs, deliver="{stem}.{ext}"), {})
+    assert isinstance(planned, Clashing)
+    assert "'a.txt'" in planned.reason
+
+
 def test_the_same_bytes_of_two_jobs_are_published_once():
     one = staged("metadata.json")
     other = staged("metadata.json", id=12, index=1, label="two")

@@ -41,22 +41,21 @@ def plan(
     """Expand the rule's template for every output that has no final name yet.
 
     ``owned`` tells which source path owns a target; only our own are replaced, unless the rule
-    says ``on_conflict: replace``. Two jobs may make the same bytes under one name (both thumbnails
-    and metadata write ``metadata.json``): they are published once. ``repeat``: an unchanged content
-    of a rule that says ``on_repeat: version``, whose outputs get names with the arrival's number.
+    says ``on_conflict: replace``. Two processes may make the same bytes under one name (both
+    thumbnails and metadata write ``metadata.json``): they are published once.
+    ``repeat``: an unchanged content of a rule that says ``on_repeat: version``, whose outputs get
+    names with the arrival's number.
     """
     try:
         outputs = tuple(_named(work, job, rule, repeat=repeat) for job in work.jobs)
     except WatcherError as error:
         return Clashing(str(error))
-    first: dict[str, tuple[str, Output]] = {}
+    first: dict[str, tuple[JobRecord, Output]] = {}
     for job, ones in zip(work.jobs, outputs, strict=True):
         for one in ones:
-            label = f"{job.label}/{one.name}"
-            known = first.setdefault(one.target, (label, one))
-            same = (one.size, one.digest) == (known[1].size, known[1].digest)
-            if one.target and not same:
-                return Clashing(_collision(rule, one.target, known[0], label))
+            known = first.setdefault(one.target, (job, one))
+            if one.target and not _shared(rule, known, (job, one)):
+                return Clashing(_collision(rule, one.target, _label(*known), _label(job, one)))
     places = tuple(
         Place(
             job.id,
@@ -74,7 +73,7 @@ def plan(
     receipts = receipts_of(work, rule, outputs) if rule.receipt else ()
     for target, _ in receipts:
         if target in first:
-            return Clashing(_collision(rule, target, first[target][0], "its receipt"))
+            return Clashing(_collision(rule, target, _label(*first[target]), "its receipt"))
     return Planned(outputs, places, receipts)
 
 
@@ -82,6 +81,19 @@ def _may_replace(work: Work, rule: Rule, one: Output, owned: dict[str, str]) -> 
     if rule.on_conflict == "replace":
         return True
     return rule.on_conflict == "own" and owned.get(one.target) == work.file.path
+
+
+def _shared(rule: Rule, one: tuple[JobRecord, Output], other: tuple[JobRecord, Output]) -> bool:
+    """Whether two outputs are one and the same for those who named the jobs."""
+    if one[1] is other[1]:
+        return True
+    ran = {rule.jobs[job.index].process for job, _ in (one, other)} - {""}
+    alike = {(output.name, output.size, output.digest) for _, output in (one, other)}
+    return len(ran) > 1 and len(alike) == 1
+
+
+def _label(job: JobRecord, output: Output) -> str:
+    return f"{job.label}/{output.name}"
 
 
 def _collision(rule: Rule, target: str, first: str, second: str) -> str:

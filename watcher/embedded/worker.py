@@ -28,6 +28,10 @@ from watcher.embedded.script import JobFailure, ProcessContext
 from watcher.errors import WatcherError
 
 _SPARE = 8 << 30  # address space is not memory: libraries reserve far more than they touch
+_CONVERTERS = {
+    *("PIL", "assimp_py", "cascadio", "charset_normalizer", "collada", "fast_simplification"),
+    *("lxml", "networkx", "numpy", "trimesh"),
+}
 _SDK = {"pxz", "pixyz", "pixyz_worker"}
 _DEPTH = 200  # of a result
 
@@ -110,6 +114,9 @@ def _missing(error: ModuleNotFoundError) -> str:
             "; the script needs the Pixyz SDK, which the embedded scheduler does not have: run it "
             "on a Pixyz Scheduler (set scheduler.url to one)"
         )
+    elif (error.name or "").partition(".")[0] in _CONVERTERS:
+        text = f"the converters are not installed here ({error.name} is missing)"
+        text += "; pip install 'pixyz-watcher[embedded]'"
     return text
 
 

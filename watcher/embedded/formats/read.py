@@ -103,7 +103,7 @@ def _guarded(step: Callable[[], Any], name: str, known: Format) -> Any:
     """Readers trip over damaged files in many ways; all of them mean the same to an operator."""
     try:
         return step()
-    except (JobFailure, MemoryError):
+    except (JobFailure, MemoryError, ModuleNotFoundError):  # a package that lacks is not its fault
         raise
     except Exception as error:
         raise JobFailure(
