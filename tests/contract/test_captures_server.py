@@ -161,10 +161,14 @@ def form_of(fields: list[dict]) -> bytes:
     return b"".join(parts) + b"--frontier--\r\n"
 
 
+# of any kind; and what this server adds (docs/serve.md)
+OWN = ("result", "steps", "permanent", "warnings")
+
+
 def kinds(value: object) -> object:
     """What a document is made of: its fields, and which of them are objects or lists."""
     if isinstance(value, dict):
-        return {key: kinds(item) for key, item in value.items() if key not in ("result", "steps")}
+        return {key: kinds(item) for key, item in value.items() if key not in OWN}
     return "list" if isinstance(value, list) else "value"
 
 
