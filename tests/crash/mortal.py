@@ -1,6 +1,6 @@
 """The real daemon, built from its public parts, that kills itself with SIGKILL at its n-th step.
 
-Usage: ``python mortal.py CONFIG N before|after``. A step is a call that changes something: a commit
+Run by the zygote. A step is a call that changes something: a commit
 of the ledger, an effect on the files, a call of the scheduler. A run that survives prints how many
 there were as its last line, and exits with 0.
 """
@@ -12,8 +12,6 @@ import signal
 import sys
 import threading
 from pathlib import Path
-
-sys.path.insert(0, str(Path(__file__).parents[2]))
 
 from watcher.config.load import load
 from watcher.daemon import logs
@@ -70,8 +68,8 @@ class Mortal:
         return self._counter.around(found) if name in STEPS else found
 
 
-def main() -> int:
-    config, at, when = sys.argv[1:]
+def life(config: str, at: int, when: str) -> int:
+    """One life, which may end in the middle; its last line says how many steps there were."""
     settings = load(Path(config), os.environ).settings
     counter = Counter(int(at), when)
     service = Service(settings, logs.configure(form="json", stream=sys.stdout))
@@ -81,7 +79,3 @@ def main() -> int:
     service.run_once(30.0)
     print(counter.count)  # noqa: T201 - the answer
     return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

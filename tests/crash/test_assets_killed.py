@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import os
-import subprocess
-import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parents[2]
-MORTAL = Path(__file__).with_name("mortal.py")
-STRIDE = 5  # every so many steps: each costs two starts and the rest that a folder waits for
+from tests.crash.zygote import Zygote
+
+STRIDE = 4  # every so many steps
+AT_ONCE = 4  # studios: they wait more than they work
 CONFIG = """
 state: ./var
 http: off
@@ -49,28 +49,19 @@ DROPPED = {
 
 
 class Studio:
-    def __init__(self, root: Path) -> None:
-        self.root = root
+    def __init__(self, root: Path, zygote: Zygote) -> None:
+        self.root, self.zygote = root, zygote
         for name, content in DROPPED.items():
             (root / "in" / name).parent.mkdir(parents=True, exist_ok=True)
             (root / "in" / name).write_text(content)
         (root / "watcher.yaml").write_text(CONFIG)
 
-    def start(self, *command) -> int:
-        with (self.root / "log").open("a") as log:
-            return subprocess.run(
-                [sys.executable, *map(str, command)],
-                stdout=log,
-                stderr=log,
-                env={**os.environ, "PYTHONPATH": str(ROOT)},
-                timeout=100,
-            ).returncode
-
     def mortal(self, at: int, when: str) -> int:
-        return self.start(MORTAL, self.root / "watcher.yaml", at, when)
+        words = [self.root / "watcher.yaml", at, when]
+        return self.zygote.wait(self.zygote.begin("mortal", self.root, words))
 
     def finish(self) -> int:
-        return self.start("-m", "watcher", "run", "--once", "-c", self.root / "watcher.yaml")
+        return self.zygote.wait(self.zygote.begin("run", self.root, ["run", "--once"]))
 
     def names(self, folder: str) -> list[str]:
         base = self.root / folder
@@ -87,17 +78,26 @@ class Studio:
         assert self.names("var/staging") == [], log
 
 
+@pytest.fixture
+def zygote():
+    made = Zygote()
+    yield made
+    made.close()
+
+
 @pytest.mark.timeout(900)
-@pytest.mark.parametrize("when", ["before", "after"])
-def test_killed_at_steps_every_asset_comes_to_its_one_end(tmp_path, when):
-    first = Studio(tmp_path / "whole")
+def test_killed_at_steps_every_asset_comes_to_its_one_end(tmp_path, zygote):
+    first = Studio(tmp_path / "whole", zygote)
     assert first.mortal(0, "never") == 0
     first.account()
     steps = int((first.root / "log").read_text().splitlines()[-1])
     assert steps > 15
-    stride = int(os.environ.get("STRIDE", STRIDE))
-    for at in range(1 + (when == "after"), steps + 1, stride):
-        studio = Studio(tmp_path / f"{at}")
-        assert studio.mortal(at, when) in (-9, 0)
+
+    def die(at: int) -> None:
+        studio = Studio(tmp_path / f"{at}", zygote)
+        assert studio.mortal(at, "after") in (-9, 0)
         assert studio.finish() in (0, 1)
         studio.account()
+
+    with ThreadPoolExecutor(AT_ONCE) as several:
+        list(several.map(die, range(1, steps + 1, int(os.environ.get("STRIDE", STRIDE)))))

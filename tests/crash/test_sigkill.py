@@ -9,15 +9,23 @@ from __future__ import annotations
 import json
 import os
 import random
+import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
+from tests.crash.zygote import Zygote
+from tests.serving import TOKEN, start_server
+
 ROOT = Path(__file__).parents[2]
-MORTAL = Path(__file__).with_name("mortal.py")
+KILLS = int(os.environ.get("KILLS", "20"))  # by name: thousands
+SEED = int(os.environ.get("SEED", "20261124"))
+AT_ONCE = 4  # studios: they wait more than they work
 # a job that notes each of its runs, makes two outputs, and refuses what begins with "bad"
 SCRIPT = """
 import pathlib
@@ -36,6 +44,7 @@ CONFIG = """
 state: ./var
 http: off
 scheduler: {workers: 1}
+schedulers: {farm: {url: "FARM", token: TOKEN, poll_every: 100ms}}
 folders:
   - name: in
     input: ./in
@@ -45,43 +54,57 @@ folders:
     settle: 50ms
     rules:
       - {name: jobs, match: "*.job", script: ./job.py, retries: 0, deliver: "{stem}/{output}"}
+      - name: sent
+        match: "*.web"
+        script: ./job.py
+        scheduler: farm
+        retries: 0
+        deliver: "{stem}/{output}"
       - {name: rest, match: "*", process: pass}
 """
 
 
+@pytest.fixture(scope="module")
+def zygote() -> Iterator[Zygote]:
+    made = Zygote()
+    yield made
+    made.close()
+
+
 @pytest.fixture
-def studio(tmp_path):
-    return Studio(tmp_path)
+def studio(tmp_path, zygote):
+    return Studio(tmp_path, zygote)
 
 
 class Studio:
-    def __init__(self, root: Path) -> None:
-        self.root = root
+    def __init__(self, root: Path, zygote: Zygote, farm: str = "http://127.0.0.1:9") -> None:
+        self.root, self.zygote = root, zygote
         self.dropped: dict[str, bytes] = {}
         (root / "in").mkdir(parents=True)
         (root / "job.py").write_text(SCRIPT.format(runs=str(root / "runs.log")))
-        (root / "watcher.yaml").write_text(CONFIG)
+        words = CONFIG.replace("FARM", farm).replace("TOKEN", TOKEN)
+        (root / "watcher.yaml").write_text(words)
 
     def drop(self, name: str, content: bytes) -> None:
         self.dropped[name] = content
         (self.root / f".{name}").write_bytes(content)
         (self.root / f".{name}").rename(self.root / "in" / name)
 
-    def start(self, *command) -> subprocess.Popen:
-        with (self.root / "log").open("a") as log:
-            return subprocess.Popen(
-                [sys.executable, *map(str, command)],
-                stdout=log,
-                stderr=log,
-                env={**os.environ, "PYTHONPATH": str(ROOT)},
-            )
+    def start(self, *words: object) -> int:
+        """The command, in a process of its own; its pid."""
+        return self.zygote.begin("run", self.root, ["run", *words])
 
     def mortal(self, at: int, when: str) -> int:
-        return self.start(MORTAL, self.root / "watcher.yaml", at, when).wait(timeout=60)
+        words = [self.root / "watcher.yaml", at, when]
+        return self.zygote.wait(self.zygote.begin("mortal", self.root, words))
+
+    def kill(self, pid: int) -> None:
+        os.kill(pid, signal.SIGKILL)
+        assert self.zygote.wait(pid) == -signal.SIGKILL, (self.root / "log").read_text()
 
     def finish(self) -> None:
-        done = self.start("-m", "watcher", "run", "--once", "-c", self.root / "watcher.yaml")
-        assert done.wait(timeout=60) in (0, 1), (self.root / "log").read_text()
+        code = self.zygote.wait(self.start("--once"))
+        assert code in (0, 1), (self.root / "log").read_text()
 
     def files(self, folder: str) -> dict[str, bytes]:
         base = self.root / folder
@@ -96,8 +119,8 @@ class Studio:
                 failed[name] = content
                 continue
             kept[name] = content
-            if name.endswith(".job"):
-                stem = name.removesuffix(".job")
+            if name.endswith((".job", ".web")):
+                stem = name.rpartition(".")[0]
                 out |= {f"{stem}/one.bin": content, f"{stem}/two.bin": content[::-1]}
             else:
                 out[name] = content
@@ -127,44 +150,51 @@ def scenario(studio: Studio) -> None:
     studio.drop("bad.job", b"bad thing")
 
 
-def how_many(root: Path) -> int:
-    """The steps of a run that survives."""
-    studio = Studio(root)
-    scenario(studio)
-    assert studio.mortal(0, "never") == 0
-    studio.account()
-    return int((root / "log").read_text().splitlines()[-1])
-
-
 @pytest.mark.timeout(600)
-@pytest.mark.parametrize("when", ["before", "after"])
-def test_killed_at_any_step_every_file_comes_to_its_one_end(tmp_path, when):
-    steps = how_many(tmp_path / "whole")
+def test_killed_at_any_step_every_file_comes_to_its_one_end(tmp_path, zygote):
+    """Dead before step n+1 is dead after step n: so each gap between two steps comes once."""
+    whole = Studio(tmp_path / "whole", zygote)
+    scenario(whole)
+    assert whole.mortal(0, "never") == 0
+    whole.account()
+    steps = int((whole.root / "log").read_text().splitlines()[-1])
     assert steps > 15
-    for at in range(1, steps + 1):
-        studio = Studio(tmp_path / f"{at}")
+
+    def die(at: int) -> None:
+        studio = Studio(tmp_path / f"{at}", zygote)
         scenario(studio)
-        code = studio.mortal(at, when)
+        code = studio.mortal(*((at, "after") if at else (1, "before")))
         studio.finish()
         studio.account()
         assert code in (-9, 0)  # grouping varies: the last steps may not come every time
         assert all(len(keys) == 1 for keys in studio.keys().values()), (at, studio.keys())
 
+    with ThreadPoolExecutor(AT_ONCE) as several:
+        list(several.map(die, range(steps + 1)))
 
-@pytest.mark.timeout(300)
-def test_twenty_random_kills_under_load(studio):
-    chance = random.Random(20261124)  # noqa: S311 - no secret
-    for round_ in range(20):
-        daemon = studio.start("-m", "watcher", "run", "-c", studio.root / "watcher.yaml")
-        for number in range(3):
-            name = f"{round_}-{number}{chance.choice(['.job', '.txt', '.bin'])}"
-            body = b"bad " if name.endswith(".job") and chance.random() < 0.2 else b"good "
-            studio.drop(name, body + chance.randbytes(3000))
-        time.sleep(chance.uniform(0.2, 1.6))  # the moment of death is the test's matter
-        daemon.kill()
-        daemon.wait()
-    studio.finish()
-    studio.account()
+
+@pytest.mark.timeout(600 + 10 * KILLS)
+def test_random_kills_under_load(tmp_path, zygote):
+    """Files that pass, jobs of the embedded scheduler and of one over HTTP, all by content."""
+    chance = random.Random(SEED)  # noqa: S311 - no secret
+    kinds = [".job", ".web", ".txt", ".bin"]
+    with start_server(tmp_path / "farm") as farm:
+        studio = Studio(tmp_path / "studio", zygote, farm.url)
+        for round_ in range(KILLS):
+            daemon = studio.start()
+            for number in range(6):
+                name = f"{round_}-{number}{chance.choice(kinds)}"
+                bad = name.endswith((".job", ".web")) and chance.random() < 0.2
+                body = b"bad " if bad else b"good "
+                studio.drop(name, body + chance.randbytes(3000))
+            time.sleep(chance.uniform(0.05, 1.2))  # the moment of death is the test's matter
+            studio.kill(daemon)
+        studio.finish()
+        studio.account()
+        ids = {name: keys for name, keys in studio.keys().items() if name.endswith(".web")}
+        assert ids
+        print(f"{KILLS} kills, {len(studio.dropped)} files, lost, twice, half: 0")  # noqa: T201
+        assert all(len(keys) == 1 for keys in ids.values()), ids
 
 
 def test_workers_end_with_a_killed_daemon(studio):
@@ -175,11 +205,10 @@ def test_workers_end_with_a_killed_daemon(studio):
         "    time.sleep(600)\n"
     )
     studio.drop("long.job", b"x")
-    daemon = studio.start("-m", "watcher", "run", "-c", studio.root / "watcher.yaml")
+    daemon = studio.start()
     until(lambda: (studio.root / "pid").exists() and (studio.root / "pid").read_text())
     worker = int((studio.root / "pid").read_text())
-    daemon.kill()
-    daemon.wait()
+    studio.kill(daemon)
     until(lambda: not Path(f"/proc/{worker}").exists())
 
 
