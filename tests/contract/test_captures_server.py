@@ -207,7 +207,7 @@ def test_what_became_of_a_submission(server, name):
     path = re.sub(r"[0-9a-f-]{36}", sent, row["path"])
     reply = send(server, row | {"path": path})
     told, was = reply.json(), row["answer"]
-    assert set(told) == set(was)
+    assert set(told) - set(OWN) == set(was) - set(OWN)
     assert told["status"] == ENDS.get(name, was["status"])
     assert name not in ENDS or ENDS[name] != was["status"], "no difference"
     if isinstance(was["result"], dict) and told["status"] == "SUCCESS" and was["result"]:
