@@ -132,6 +132,20 @@ def test_an_output_left_alone_has_no_receipt():
     assert plan(of, build.rule(receipt=True), {}).receipts == ()
 
 
+@pytest.mark.parametrize(
+    ("specs", "expected"),
+    [(("one",), ["sub/a.step.json"]), (("one", "two"), ["sub/a.step/j0.json"])],
+    ids=["alone", "beside another"],
+)
+def test_a_job_without_outputs_has_a_receipt_too(specs, expected):
+    jobs = [
+        staged(*["x.glb"][:at], id=11 + at, index=at, label=f"j{at}") for at in range(len(specs))
+    ]
+    told = plan(work(*jobs), build.rule(*specs, receipt=True), {}).receipts
+    assert [target for target, _ in told][:1] == expected
+    assert json.loads(told[0][1])["output"] is None
+
+
 def test_a_receipt_never_takes_the_place_of_an_output():
     rule = build.rule(receipt=True, deliver="{output}")
     planned = plan(work(staged("a.glb", "a.glb.json")), rule, {})

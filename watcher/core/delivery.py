@@ -10,11 +10,12 @@ import json
 import shlex
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from typing import Any
 
 from watcher.core.effects import Place
 from watcher.core.model import JobRecord, Output, Work, printable
 from watcher.core.params import effective, names
-from watcher.core.settings import PASS, Folder, Rule, stands_alone
+from watcher.core.settings import PASS, Folder, JobSpec, Rule, stands_alone
 from watcher.core.templates import default_template, expand, numbered, suffixed
 from watcher.errors import WatcherError
 
@@ -134,41 +135,54 @@ def _named(work: Work, job: JobRecord, rule: Rule, *, repeat: bool) -> tuple[Out
 def receipts_of(
     work: Work, rule: Rule, outputs: tuple[tuple[Output, ...], ...]
 ) -> tuple[tuple[str, str], ...]:
-    """One JSON text beside each output: where it comes from and how it was made."""
-    file = work.file
+    """One JSON text beside each output: where it comes from and how it was made.
+
+    A job that made no output has one too, which takes the name of the source.
+    """
     rows = []
     for job, spec, ones in zip(work.jobs, rule.jobs, outputs, strict=True):
+        made = _made(work, rule, spec, job)
         for one in ones:
-            if not one.target:
-                continue
-            text = {
-                "output": one.target,
-                "size": one.size,
-                "xxh3_128": one.digest,
-                "source": {
-                    "folder": file.folder,
-                    "path": file.path,
-                    "size": file.print.size,
-                    "xxh3_128": file.digest,
-                    "parts": [part.path for part in file.parts],
-                    "arrival": file.arrival,
-                    "accepted": stamp(file.accepted_at),
-                },
-                "rule": rule.name,
-                "process": spec.runs,
-                "params": effective(rule, spec, file),
-                "job": {
-                    "label": job.label,
-                    "scheduler": job.scheduler,
-                    "id": job.remote,
-                    "attempts": job.attempt + 1,
-                    "submitted": stamp(job.submitted_at),
-                    "staged": stamp(job.changed_at),
-                },
-                "warnings": [*file.warnings, *job.warnings],
-            }
-            rows.append((suffixed(one.target, ".json"), json.dumps(text, indent=2) + "\n"))
+            if one.target:
+                about = {"output": one.target, "size": one.size, "xxh3_128": one.digest}
+                rows.append((suffixed(one.target, ".json"), _receipt(about, made)))
+        if not ones and spec.keep:
+            template = "{parent}/{name}" if len(rule.jobs) == 1 else "{parent}/{name}/{job}"
+            target = expand(template, names(rule, work.file, job.label))
+            rows.append((suffixed(target, ".json"), _receipt({"output": None}, made)))
     return tuple(rows)
+
+
+def _receipt(about: dict[str, Any], made: dict[str, Any]) -> str:
+    return json.dumps(about | made, indent=2) + "\n"
+
+
+def _made(work: Work, rule: Rule, spec: JobSpec, job: JobRecord) -> dict[str, Any]:
+    """How the outputs of a job were made."""
+    file = work.file
+    return {
+        "source": {
+            "folder": file.folder,
+            "path": file.path,
+            "size": file.print.size,
+            "xxh3_128": file.digest,
+            "parts": [part.path for part in file.parts],
+            "arrival": file.arrival,
+            "accepted": stamp(file.accepted_at),
+        },
+        "rule": rule.name,
+        "process": spec.runs,
+        "params": effective(rule, spec, file),
+        "job": {
+            "label": job.label,
+            "scheduler": job.scheduler,
+            "id": job.remote,
+            "attempts": job.attempt + 1,
+            "submitted": stamp(job.submitted_at),
+            "staged": stamp(job.changed_at),
+        },
+        "warnings": [*file.warnings, *job.warnings],
+    }
 
 
 def stamp(at: float) -> str:

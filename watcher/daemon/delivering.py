@@ -1,8 +1,8 @@
 """Copies into staging and final names: for one file, or for many of one folder in one go.
 
-Imports ``core`` and its neighbours ``disposal``, ``sending`` and ``world``. Invariant: what happens
-on our side of a file (staging, output) is told apart from what happens at its source, and an error
-of one file is no other's.
+Imports ``core`` and its neighbours ``disposal``, ``receipts``, ``sending``, ``world``. Invariant:
+what happens on our side of a file (staging, output) is told apart from what happens at its source,
+and an error of one file is no other's.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from watcher.core.effects import Clash, Copy, Done, Publish, Result, Staged, Wro
 from watcher.core.model import FileRecord, JobRecord, printable
 from watcher.core.ports import Lone, Placement
 from watcher.core.settings import Folder, stands_alone
+from watcher.daemon import receipts
 from watcher.daemon.disposal import forgive
 from watcher.daemon.sending import staging_of, token, unchanged
 from watcher.daemon.world import World
@@ -168,8 +169,7 @@ def _followed(world: World, folder: Folder, effect: Publish, error: FileError | 
         return Clash(taken, world.files.free_name(folder.output, taken))
     if error is not None:
         return wrong(error)
-    for target, text in effect.receipts:
-        world.files.write(folder.output, target, text.encode())
+    receipts.write(world, folder, effect)
     if effect.file.arrival > 1:
         forgive(world, folder, effect.file)
     return Done()
