@@ -48,6 +48,14 @@ class Shown:
     steps: tuple[tuple[str, float], ...]
 
 
+@dataclass(frozen=True, slots=True)
+class Heard:
+    """The attempts that must stop, by job; and the epoch, empty where ``serve`` set none yet."""
+
+    stops: dict[str, int]
+    epoch: str
+
+
 class Board:
     """The board of one farm.
 
@@ -70,9 +78,11 @@ class Board:
         self._keys = {name: f"watcher:{farm}:{name}" for name in _NAMES}
 
     # ---------------------------------------------------------------- the worker's side
-    def beat(self, rows: Mapping[str, Row], shown: Mapping[str, Shown]) -> dict[str, int]:
-        """Tell what runs here; the attempts among these that must stop."""
+    def beat(self, rows: Mapping[str, Row], shown: Mapping[str, Shown]) -> Heard:
+        """Tell what runs here; hear who must stop."""
         pipe = self._redis.pipeline(transaction=False)
+        pipe.info("server")
+        pipe.get(self._keys["epoch"])
         if rows:
             told = {job: json.dumps(asdict(row)) for job, row in rows.items()}
             pipe.hset(self._keys["running"], mapping=told)
@@ -80,9 +90,10 @@ class Board:
         if shown:
             told = {job: json.dumps([one.progress, one.steps]) for job, one in shown.items()}
             pipe.hset(self._keys["progress"], mapping=told)
-        replies = pipe.execute()
+        server, epoch, *replies = pipe.execute()
         stops = replies[1] if rows else []
-        return {job: int(stop) for job, stop in zip(rows, stops, strict=True) if stop}
+        heard = {job: int(stop) for job, stop in zip(rows, stops, strict=True) if stop}
+        return Heard(heard, _epoch(server, epoch) if epoch else "")
 
     def ended(self, job_id: str, attempt: int) -> None:
         """Tell that the verdict on an attempt can be read."""
@@ -96,8 +107,7 @@ class Board:
     def epoch(self) -> str:
         """A word that changes whenever the server was started anew or emptied."""
         self._redis.set(self._keys["epoch"], secrets.token_hex(4), nx=True)
-        run = self._redis.info("server").get("run_id", "")
-        return f"{run}:{self._redis.get(self._keys['epoch'])}"
+        return _epoch(self._redis.info("server"), self._redis.get(self._keys["epoch"]))
 
     def news(self, wait: float) -> list[tuple[str, int]]:
         """The attempts that ended; waits for some, up to so many seconds."""
@@ -137,6 +147,10 @@ class Board:
     def close(self) -> None:
         """Close the connections."""
         self._redis.close()
+
+
+def _epoch(server: Mapping[str, Any], mark: str) -> str:
+    return f"{server.get('run_id', '')}:{mark}"
 
 
 _NAMES = ("running", "progress", "stop", "ended", "epoch")

@@ -55,6 +55,7 @@ class Worker:
         self._draining = threading.Event()
         self._now = threading.Event()
         self._trouble = ""
+        self._celery: Any = None
 
     def drain(self) -> None:
         """Take no more tasks, give running jobs the grace; called again, hand them back at once.
@@ -77,7 +78,7 @@ class Worker:
         labour, root = self._labour, self._labour.state / "jobs"
         name = f"{socket.gethostname()}:{os.getpid()}"
         memory = fair_memory(labour.workers)
-        pulse = Pulse(Board(labour.broker, farm), self._tell)
+        pulse = Pulse(Board(labour.broker, farm), self._tell, self._reconnect)
         pool = Pool(root / f"workers.{socket.gethostname()}.log", memory, package=PROCESSES)
         hall = Hall(folders=Folders(root), pool=pool, memory=memory, pulse=pulse, name=name)
         crew = Crew(hall, labour.workers)
@@ -95,7 +96,7 @@ class Worker:
         app = application(labour.broker)
         register(app, crew.run)
         app.finalize()
-        celery = _controller(
+        self._celery = _controller(
             app=app,
             pool="threads",
             concurrency=labour.workers,
@@ -112,7 +113,7 @@ class Worker:
             workers=labour.workers,
             state=str(labour.state),
         )
-        celery.start()
+        self._celery.start()
         if not self._draining.is_set():
             raise WatcherError("the worker ended by itself", fix="see its log, then start it again")
 
@@ -142,6 +143,13 @@ class Worker:
         self._now.wait(self._labour.grace)
         pulse.leave()
 
+    def _reconnect(self) -> None:
+        """Have Celery connect anew. A task that it could not acknowledge while the broker was away
+        would count as running for ever, and so many fewer would be taken."""
+        consumer = getattr(self._celery, "consumer", None)
+        if consumer is not None and consumer.connection is not None:
+            consumer.call_soon(_broken)
+
     def _tell(self, reason: str) -> None:
         if reason == self._trouble:
             return
@@ -150,6 +158,11 @@ class Worker:
             self._log.warning("trouble", where="broker", reason=f"it cannot be used ({reason})")
         else:
             self._log.info("trouble.over", where="broker")
+
+
+def _broken() -> None:
+    """Run in Celery's own loop, which mends its connection after such an error."""
+    raise ConnectionResetError("the broker was away")
 
 
 def _controller(*, app: Any, **more: Any) -> Any:

@@ -30,11 +30,17 @@ class Pulse:
     Args:
         board: where they are told.
         trouble: called with the reason when the board cannot be used, and with "" when it can.
+        renewed: called when Redis was away, or is another one than before.
     """
 
-    def __init__(self, board: Board, trouble: Callable[[str], None]) -> None:
+    def __init__(
+        self, board: Board, trouble: Callable[[str], None], renewed: Callable[[], None]
+    ) -> None:
         self._board = board
         self._trouble = trouble
+        self._renewed = renewed
+        self._epoch = ""
+        self._away = False
         self._lock = threading.Lock()
         self._at_work: dict[str, _Attempt] = {}
         self._done: list[tuple[str, int]] = []
@@ -92,16 +98,25 @@ class Pulse:
         while True:
             over = self._over.is_set()
             try:
-                self._tell()
-                self._trouble("")
+                epoch = self._tell()
             except BoardError as error:
+                self._away = True
                 self._trouble(type(error).__name__)
+            else:
+                self._heard(epoch)
             if over:
                 return
             self._wake.wait(BEAT)
             self._wake.clear()
 
-    def _tell(self) -> None:
+    def _heard(self, epoch: str) -> None:
+        self._trouble("")
+        if self._away or (epoch and self._epoch not in ("", epoch)):
+            self._renewed()
+        self._away = False
+        self._epoch = epoch or self._epoch
+
+    def _tell(self) -> str:
         with self._lock:
             done = list(self._done)
             rows, shown = {}, {}
@@ -113,7 +128,9 @@ class Pulse:
             self._board.ended(job_id, number)
             with self._lock:
                 self._done.remove((job_id, number))
-        self._obey(self._board.beat(rows, shown))
+        heard = self._board.beat(rows, shown)
+        self._obey(heard.stops)
+        return heard.epoch
 
     def _obey(self, stops: dict[str, int]) -> None:
         with self._lock:
