@@ -1,20 +1,22 @@
 """What group commits of the ledger are worth: ratios against single commits and raw sqlite3.
 
-Run with ``python -m benchmarks.ledger [FILES] [FOLDER]``. A change here is one saved record and its
-row of history. Imports the ledger and core. Invariant: every figure of one run comes from the same
-disk, within the same minute.
+    python -m benchmarks ledger [--files 20000] [--rounds 5]
+
+A change here is one saved record and its row of history. Imports the ledger and core. Invariant:
+every figure of one round comes from the same disk, within the same minute.
 """
 
 from __future__ import annotations
 
+import argparse
 import sqlite3
-import sys
 import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
+from benchmarks.rounds import Sample, show, take_turns
 from watcher.adapters.ledger import SqlLedger, open_ledger
 from watcher.core.model import FileRecord, FileState, Fingerprint
 from watcher.core.ports import NewFile, Note, SaveFile
@@ -47,11 +49,12 @@ def saves(ledger: SqlLedger, count: int) -> list[SaveFile]:
     return [SaveFile(a, b, note) for a, b in zip(made, begun, strict=True)]
 
 
-def rate(count: int, work: Callable[[], None]) -> float:
-    """Changes per second of wall time."""
-    start = time.perf_counter()
+def rate(count: int, work: Callable[[], None]) -> Sample:
+    """Changes per second of wall time, and CPU of each."""
+    start, cpu = time.perf_counter(), time.process_time()
     work()
-    return count / (time.perf_counter() - start)
+    wall, spent = time.perf_counter() - start, time.process_time() - cpu
+    return {"changes/s": count / wall, "CPU us/change": spent / count * 1e6}
 
 
 def grouped(ledger: SqlLedger, changes: list[SaveFile], size: int) -> None:
@@ -59,9 +62,11 @@ def grouped(ledger: SqlLedger, changes: list[SaveFile], size: int) -> None:
         ledger.apply(changes[first : first + size])
 
 
-def raw(folder: Path, count: int) -> float:
+def raw(folder: Path, count: int) -> Sample:
     """The same two writes a change, in hand-written SQL on a narrow table."""
-    connection = sqlite3.connect(folder / "raw.sqlite", isolation_level=None)
+    place = folder / "raw.sqlite"
+    place.unlink(missing_ok=True)
+    connection = sqlite3.connect(place, isolation_level=None)
     connection.executescript(
         "PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;"
         "CREATE TABLE f (id INTEGER PRIMARY KEY, path TEXT, state TEXT, version INTEGER);"
@@ -87,30 +92,33 @@ def raw(folder: Path, count: int) -> float:
     return found
 
 
-def main(count: int, folder: Path) -> None:
-    ledger = open_ledger(folder, read_only=False)
-    changes, few = saves(ledger, count), saves(ledger, SINGLES)
-    cpu = time.process_time()
-    group = rate(count, lambda: grouped(ledger, changes, GROUP))
-    cpu = (time.process_time() - cpu) / count
-    single = rate(SINGLES, lambda: grouped(ledger, few, 1))
-    ledger.close()
-    print(f"groups of {GROUP} against one commit a change: {group / single:.1f}x")
-    floor = raw(folder, count)
-    print(f"groups of {GROUP} against raw sqlite3 on a narrow table: {group / floor:.2f}x")
-    print(f"CPU of a change against that of opening a file: {cpu / opening(folder):.1f}x")
+def main(words: list[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(prog="benchmarks ledger", description=__doc__)
+    parser.add_argument("--files", type=int, default=20_000)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--folder", type=Path)
+    options = parser.parse_args(words)
+    with tempfile.TemporaryDirectory(dir=options.folder) as name:
+        folder = Path(name)
+        ledger = open_ledger(folder, read_only=False)
 
+        def together() -> Sample:
+            changes = saves(ledger, options.files)
+            return rate(options.files, lambda: grouped(ledger, changes, GROUP))
 
-def opening(folder: Path) -> float:
-    """CPU seconds of opening and closing a file, a yardstick of the machine."""
-    place, rounds = folder / "raw.sqlite", 20_000
-    start = time.process_time()
-    for _ in range(rounds):
-        place.open("rb").close()
-    return (time.process_time() - start) / rounds
+        def singly() -> Sample:
+            few = saves(ledger, SINGLES)
+            return rate(SINGLES, lambda: grouped(ledger, few, 1))
+
+        taking = {
+            f"groups of {GROUP}": together,
+            "one commit a change": singly,
+            "raw sqlite3, narrow table": lambda: raw(folder, options.files),
+        }
+        found = take_turns(taking, options.rounds)
+        ledger.close()
+    show("ledger: changes", found, "one commit a change", {"changes/s": ">= 25"})
 
 
 if __name__ == "__main__":
-    number = int(sys.argv[1]) if len(sys.argv) > 1 else 20_000
-    with tempfile.TemporaryDirectory(dir=sys.argv[2] if len(sys.argv) > 2 else None) as place:  # noqa: PLR2004  (the second argument)
-        main(number, Path(place))
+    main()
