@@ -10,6 +10,7 @@ import ast
 import importlib.util
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -60,11 +61,17 @@ class Catalog:
         return (ast.get_docstring(function) or "") if function else ""
 
     def _all(self) -> dict[str, Process]:
-        spec = importlib.util.find_spec(self._package)
-        found: dict[str, Process] = {}
-        for folder in (spec and spec.submodule_search_locations) or ():
-            found |= _scripts(Path(folder), self._package + ".")
-        return found | (_scripts(self._own, "") if self._own else {})
+        return _builtin(self._package) | (_scripts(self._own, "") if self._own else {})
+
+
+@lru_cache(maxsize=4)
+def _builtin(package: str) -> dict[str, Process]:
+    """The processes of a package, which does not change while it is in use."""
+    spec = importlib.util.find_spec(package)
+    found: dict[str, Process] = {}
+    for folder in (spec and spec.submodule_search_locations) or ():
+        found |= _scripts(Path(folder), package + ".")
+    return found
 
 
 def _scripts(folder: Path, package: str) -> dict[str, Process]:
@@ -76,6 +83,14 @@ def _scripts(folder: Path, package: str) -> dict[str, Process]:
     return {path.stem: Process(path.stem, path, package and package + path.stem) for path in plain}
 
 
+@lru_cache(maxsize=64)  # a rule sends one script with all of its files
+def _asked(source: bytes, name: str, entrypoint: str) -> Mapping[str, Any]:
+    function = _function(_parse(source, name), entrypoint)
+    if function is None:
+        raise Refused(f"The script file does not have the function {entrypoint}", where=name)
+    return _schedule(function)
+
+
 def check(source: bytes, name: str, entrypoint: str) -> dict[str, Any]:
     """Prove that a script parses and has its entry point; what its decorator asks for.
 
@@ -85,10 +100,7 @@ def check(source: bytes, name: str, entrypoint: str) -> dict[str, Any]:
     Raises:
         Refused: no Python, or no such function.
     """
-    function = _function(_parse(source, name), entrypoint)
-    if function is None:
-        raise Refused(f"The script file does not have the function {entrypoint}", where=name)
-    return _schedule(function)
+    return dict(_asked(source, name, entrypoint))
 
 
 def _parse(source: bytes, name: str) -> ast.Module:

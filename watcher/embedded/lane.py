@@ -200,6 +200,7 @@ class _Attempt:
         self._running = running
         self._progress = Progress()
         self._shown = 0.0
+        self._weighed = time.monotonic()
         self.reason = ""
         self.crashed = False
         self.left = False
@@ -219,7 +220,6 @@ class _Attempt:
             if self._must_stop(worker, deadline):
                 worker.drop()
                 return True
-            self._bench.folders.trim_log(job.id, job.runs)
             self._show()
 
     def _take(self, frame: dict[str, Any], worker: Worker) -> bool:
@@ -237,8 +237,11 @@ class _Attempt:
         self._revoked = self._running.order is Order.CANCEL
         if time.monotonic() >= deadline:
             self.reason = f"took longer than its time limit of {self._limit:g} s"
-        elif worker.memory() > self._bench.memory:
-            self.reason = self._too_big()
+        elif time.monotonic() - self._weighed >= TICK:  # not for every word of progress
+            self._weighed = time.monotonic()
+            self._bench.folders.trim_log(self._job.id, self._job.runs)
+            if worker.memory() > self._bench.memory:
+                self.reason = self._too_big()
         return bool(self.reason) or self.left or self._revoked
 
     def _too_big(self) -> str:
