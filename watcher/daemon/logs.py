@@ -6,7 +6,6 @@ line; every recorded transition is one line, named by the state it leads to.
 
 from __future__ import annotations
 
-import json
 import logging
 import sys
 from collections.abc import Callable, Iterable, Sequence
@@ -16,9 +15,10 @@ from urllib.parse import unquote, urlsplit
 import structlog
 from structlog.typing import EventDict, FilteringBoundLogger, Processor, WrappedLogger
 
-from watcher.core.model import FileState, printable
+from watcher.core.model import FileRecord, FileState, printable
 from watcher.core.ports import Change, NewFile, SaveFile, SaveJob
 from watcher.core.settings import Secret, Settings
+from watcher.daemon import lines
 
 EVENTS = {
     "daemon.started": "the daemon watches",
@@ -76,22 +76,17 @@ def configure(
     out = stream or sys.stdout
     words = [secret.reveal() for secret in secrets if secret.reveal()]
     people = form == "console" or (form == "auto" and out.isatty())
-    last: Processor = (
-        structlog.dev.ConsoleRenderer(colors=out.isatty())
-        if people
-        else structlog.processors.JSONRenderer(_json)
-    )
-    stamp = structlog.processors.TimeStamper(fmt="%H:%M:%S" if people else "iso", utc=not people)
+    processors: list[Processor] = [structlog.processors.format_exc_info]
+    if people:
+        stamp = structlog.processors.TimeStamper(fmt="%H:%M:%S", utc=False)
+        last = structlog.dev.ConsoleRenderer(colors=out.isatty())
+        processors += [structlog.processors.add_log_level, stamp, _redactor(words), last]
+    else:
+        processors += [_redactor(words), lines.render]
     structlog.configure(
-        processors=[
-            structlog.processors.add_log_level,
-            stamp,
-            structlog.processors.format_exc_info,
-            _redactor(words),
-            last,
-        ],
+        processors=processors,
         wrapper_class=structlog.make_filtering_bound_logger(level),
-        logger_factory=structlog.PrintLoggerFactory(out),
+        logger_factory=lines.Writer(out),
         cache_logger_on_first_use=False,
     )
     logging.getLogger("watchdog").setLevel(logging.ERROR)
@@ -100,19 +95,12 @@ def configure(
     return logger
 
 
-_ENCODER = json.JSONEncoder(default=repr)  # made once, which json.dumps would do for every line
-
-
-def _json(event: EventDict, **_: object) -> str:
-    return _ENCODER.encode(event)
-
-
 def _redactor(words: Sequence[str]) -> Processor:
     def redact(_: WrappedLogger, __: str, event: EventDict) -> EventDict:
         for key, value in event.items():
             if isinstance(value, str):
                 plain = value.isascii() and value.isprintable()
-                if not plain or any(word in value for word in words):
+                if not plain or (words and any(word in value for word in words)):
                     event[key] = _clean(value, words)
         return event
 
@@ -131,16 +119,20 @@ def tell(
     """One line for each recorded change. ``path_of`` knows the files of jobs, by file id."""
     if not log.is_enabled_for(logging.INFO):
         changes = [change for change in changes if _is_warning(change)]
-    for change in changes:
-        if isinstance(change, NewFile):
-            file = change.file
-            log.info("file.accepted", folder=file.folder, file=file.path, rule=file.rule)
-            for text in file.warnings:
-                log.warning("file.note", folder=file.folder, file=file.path, note=text)
-        elif isinstance(change, SaveFile):
-            _tell_file(log, change)
-        elif isinstance(change, SaveJob):
-            _tell_job(log, change, path_of)
+    with lines.together():
+        for change in changes:
+            if isinstance(change, NewFile):
+                _tell_new(log, change.file)
+            elif isinstance(change, SaveFile):
+                _tell_file(log, change)
+            elif isinstance(change, SaveJob):
+                _tell_job(log, change, path_of)
+
+
+def _tell_new(log: FilteringBoundLogger, file: FileRecord) -> None:
+    log.info("file.accepted", folder=file.folder, file=file.path, rule=file.rule)
+    for text in file.warnings:
+        log.warning("file.note", folder=file.folder, file=file.path, note=text)
 
 
 def _is_warning(change: Change) -> bool:

@@ -1,0 +1,77 @@
+"""Log lines: what an event looks like, and when it is out."""
+
+from __future__ import annotations
+
+import io
+import json
+from pathlib import Path
+
+import structlog
+
+from watcher.core.model import FileState
+from watcher.core.settings import Secret
+from watcher.daemon import lines, logs
+
+
+def configured(**words):
+    out = io.StringIO()
+    return logs.configure(form="json", stream=out, **words), out
+
+
+def told(out):
+    return [json.loads(line) for line in out.getvalue().splitlines()]
+
+
+def test_an_event_is_one_line_of_json_whatever_its_values():
+    log, out = configured(secrets=[Secret("hunter2")])
+    log.info("file.accepted", file='a"b\\c', state=FileState.HELD, number=3, place=Path("/x"),
+             told=["a", None], note="is hunter2", odd="\x1b[31mé\udcff")  # fmt: skip
+    (row,) = told(out)
+    stamp = row.pop("timestamp")
+    assert stamp.endswith("Z")
+    assert stamp.count(":") == 2
+    assert row == {
+        "file": 'a"b\\c', "state": "held", "number": 3, "place": repr(Path("/x")),
+        "told": ["a", None], "note": "is ***", "odd": "\\x1b[31mé\\xff",
+        "event": "file.accepted", "level": "info",
+    }  # fmt: skip
+    assert out.getvalue().isascii()
+
+
+def test_an_exception_is_an_error_with_its_trace():
+    log, out = configured()
+    try:
+        int("of the test")
+    except ValueError:
+        log.exception("fault")
+    (row,) = told(out)
+    assert row["level"] == "error"
+    assert "ValueError: invalid literal" in row["exception"]
+
+
+class Flushed(io.StringIO):
+    def __init__(self):
+        super().__init__()
+        self.seen = ""
+
+    def flush(self):
+        self.seen = self.getvalue()
+
+
+def test_lines_of_a_block_leave_together_and_others_at_once():
+    out = Flushed()
+    log = logs.configure(form="json", stream=out)
+    log.info("one")
+    assert out.seen.count("\n") == 1
+    with lines.together():
+        log.info("two")
+        with lines.together():
+            log.info("three")
+        assert out.seen.count("\n") == 1
+    assert out.seen.count("\n") == 3
+
+
+def test_a_block_means_nothing_to_another_logger():
+    structlog.reset_defaults()
+    with lines.together():
+        assert not isinstance(structlog.get_config()["logger_factory"], lines.Writer)
