@@ -3,6 +3,7 @@ from dataclasses import replace
 import pytest
 
 from watcher.core.model import Facts, Lease
+from watcher.core.ports import Entry
 from watcher.core.settle import (
     FIRST_RETRY,
     LAST_RETRY,
@@ -95,3 +96,9 @@ def test_an_unreadable_file_gets_a_longer_patience():
     unreadable = replace(FREE, lease=Lease.UNREADABLE)
     found = verdict(None, unreadable, settle=0.0, hint=Hint.MOVED)
     assert found == Again(Candidate(unreadable, 100.0), 100.0 + UNREADABLE_QUIET)
+
+
+def test_what_a_scan_sees_of_a_file_tells_length_and_time_only():
+    seen = Entry("a", 7, 9)
+    assert seen.facts == Facts(7, 9, 0, 0, 0)
+    assert seen.facts.lease is Lease.UNKNOWN

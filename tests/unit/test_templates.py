@@ -101,6 +101,7 @@ def test_undecodable_bytes_and_backslashes_stay() -> None:
         ("name}", "double a brace"),
         ("{name:8}", "takes no format"),
         ("{date:{name}}", "field inside a field"),
+        ("{date:%Q}", "unknown directive %Q"),
         ("/x/{name}", "relative"),
         ("../{name}", "leads out"),
         ("..", "leads out"),
