@@ -515,3 +515,22 @@ def test_a_removal_that_died_is_finished_without_harm(tmp_path, newest):
         LocalFiles().remove(tmp_path, "a", found)
     assert path.read_bytes() == (newest or b"newer")
     assert names_in(tmp_path) == ["a"]
+
+
+@pytest.mark.parametrize("newest", [None, b"newest"])
+def test_an_archive_that_died_with_a_newer_file_aside_gives_it_back(
+    files, roots, other_disk, newest
+):
+    path = roots[0] / "a"
+    path.write_bytes(b"old")
+    found = files.look(roots[0], "a").fingerprint
+    shutil.copy2(path, other_disk / "a")
+    path.write_bytes(b"newer")
+    hidden_name = roots[0] / (part_name("a").removesuffix(".part") + ".gone")
+    path.rename(hidden_name)
+    if newest is not None:
+        path.write_bytes(newest)
+    with pytest.raises(FileChanged):
+        files.archive(roots[0], "a", found, other_disk, "a")
+    assert path.read_bytes() == (newest or b"newer")
+    assert names_in(roots[0]) == ["a"]

@@ -93,6 +93,7 @@ class Archivist:
             return
         with Held(folder), Told(path):
             source = _Spot(folder, name, path)
+            self._recall(source)
             found = _verified(source, expect)
             if found is None:
                 _prove_archived(into, target, path, expect)
@@ -133,6 +134,13 @@ class Archivist:
         with suppress(FileExistsError):  # then a still newer version stands there already
             rename_new(self._rename, aside.place, source.place)
         clear(*aside.place)
+
+    def _recall(self, source: _Spot) -> None:
+        """What a ``_drop`` that died has left under the hidden name comes back, to be judged like
+        any other: it may be a newer file than the one that was archived."""
+        aside = _aside(source)
+        if aside.facts() is not None:
+            self._put_back(source, aside)
 
     def _finish(self, source: _Spot, expect: Fingerprint) -> None:
         """What a ``_drop`` that died has left under the hidden name: unlinked, or put back."""
