@@ -281,7 +281,8 @@ def _example(
     extension = Path(name).suffix[1:] if passed else str(params.get("extension", "*"))
     single = len(rule.jobs) == 1 and not (passed and rule.bundle is not None)
     template = rule.deliver or default_template(single=single)
-    output = name if passed else f"{params.get('filename', 'output')}.{extension}"
+    usual = "output" if spec.process == "convert_file" else "*"
+    output = name if passed else f"{params.get('filename', usual)}.{extension}"
     several = spec.label in ("generate_thumbnails", "generate_metadata") or extension == "*"
     if several and not rule.deliver:
         template, output = default_template(single=False), "*"
