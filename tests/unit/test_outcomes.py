@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from tests import build
-from watcher.core import outcomes, pacing
+from watcher.core import outcomes, pacing, reports
 from watcher.core.effects import (
     Clash,
     Clean,
@@ -203,7 +203,7 @@ def test_effects_of_no_record_are_never_stale():
 # ---------------------------------------------------------------- the scheduler's word
 def told(status, *, state=JobState.SUBMITTED, rule=None, **keys):
     work = build.work(FileState.WORKING, build.job(state, **keys))
-    return outcomes.told(work, work.jobs[0], status, build.context(rule))
+    return reports.told(work, work.jobs[0], status, build.context(rule))
 
 
 def test_success_fetches_and_keeps_result_and_warnings():
@@ -254,7 +254,7 @@ def test_a_job_that_the_scheduler_lost_is_sent_again_even_without_retries():
 def test_a_stalled_job_is_sent_once_more_then_given_up():
     for attempt, state in ((0, FileState.WORKING), (5, FileState.FAILED)):
         work = build.work(FileState.WORKING, build.job(attempt=attempt))
-        step = outcomes.stalled(work, work.jobs[0], 7200.0, build.context())
+        step = reports.stalled(work, work.jobs[0], 7200.0, build.context())
         assert step.work.file.state is state
         told_in = step.work.jobs[0].error
         assert "120 minutes" in told_in
@@ -262,7 +262,7 @@ def test_a_stalled_job_is_sent_once_more_then_given_up():
 
 def test_a_vanished_job_is_sent_again():
     work = build.work(FileState.WORKING, build.job(JobState.RUNNING))
-    step = outcomes.vanished(work, work.jobs[0], build.context(build.rule(retries=0)))
+    step = reports.vanished(work, work.jobs[0], build.context(build.rule(retries=0)))
     assert step.work.jobs[0].state is JobState.WAITING
 
 
@@ -271,22 +271,22 @@ def test_a_vanished_job_is_sent_again():
 )
 def test_a_long_quiet_is_told_once(state, words):
     work = build.work(FileState.WORKING, build.job(state))
-    step = outcomes.quiet_for(work, work.jobs[0], 1800.0, build.context())
+    step = reports.quiet_for(work, work.jobs[0], 1800.0, build.context())
     assert words in step.work.jobs[0].error
-    assert not outcomes.quiet_for(step.work, step.work.jobs[0], 1800.0, build.context()).changes
+    assert not reports.quiet_for(step.work, step.work.jobs[0], 1800.0, build.context()).changes
 
 
 def test_a_quiet_queue_is_named():
     spec = replace(build.job_spec(), queue="gpu")
     rule = replace(build.rule(), jobs=(spec,))
     work = build.work()
-    step = outcomes.quiet_for(work, work.jobs[0], 1800.0, build.context(rule))
+    step = reports.quiet_for(work, work.jobs[0], 1800.0, build.context(rule))
     assert "'gpu'" in step.work.jobs[0].error
 
 
 def test_the_other_id_is_followed_from_then_on():
     work = build.work()
-    step = outcomes.followed(work, work.jobs[0], "key", NOW)
+    step = reports.followed(work, work.jobs[0], "key", NOW)
     assert step.work.jobs[0].remote == "key"
 
 

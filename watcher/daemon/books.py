@@ -32,6 +32,7 @@ from watcher.core.epochs import Epoch, folder_named, obstacle, rule_named, setti
 from watcher.core.lifecycle import IN_FLIGHT, UNFINISHED, FileEvent, Step, all_staged
 from watcher.core.model import FileRecord, FileState, JobRecord, JobState, Work
 from watcher.core.ports import Change, Clock, Ledger
+from watcher.core.reports import Context
 from watcher.core.settings import Folder, Rule, Settings
 from watcher.daemon.active import Active, Tally
 from watcher.daemon.claims import Claims, arrivals
@@ -146,7 +147,7 @@ class Books:
             self.commit()  # the ledger must tell what was decided
         return held or self.ledger.work(file_id)
 
-    def context(self, work: Work, outcome: Outcome | None = None) -> outcomes.Context:
+    def context(self, work: Work, outcome: Outcome | None = None) -> Context:
         """What a decision needs. Who owns the final names matters when they are planned: after
         the last job is staged (``foresee`` has asked), after a clash, and at recovery."""
         rule = self.rule_of(work.file)
@@ -161,7 +162,7 @@ class Books:
             repeat, owned = self._claims.now(work)
         polls = self.polls_of(outcome.effect) if outcome is not None else None
         spread = random.random()  # noqa: S311  (jitter, no secret)
-        return outcomes.Context(
+        return Context(
             folder=folder,
             rule=rule,
             now=self.clock.now(),

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from watcher.core import outcomes, pacing
+from watcher.core import pacing, reports
 from watcher.core.effects import Silent, Told
 from watcher.core.lifecycle import Step, spec_of
 from watcher.core.model import JobRecord, JobState, JobStatus, Phase, Work
@@ -94,7 +94,7 @@ class Hearing:
             polls.witness.remote, polls.witness.at, polls.witness.gone = remote, now, 0.0
         swept = not was_seen and polls.jobs[remote].since < polls.witness.lost
         if swept and status is not None and status.phase is Phase.UNSEEN:
-            self.books.take(outcomes.vanished(work, job, self.books.context(work)))
+            self.books.take(reports.vanished(work, job, self.books.context(work)))
             return
         self.books.take(self._judged(work, job, status, (quiet, was_seen)))
 
@@ -102,7 +102,7 @@ class Hearing:
         self, work: Work, job: JobRecord, status: JobStatus
     ) -> tuple[Work, JobRecord, str, JobStatus]:
         """The scheduler follows our key, whatever its reply said."""
-        step = outcomes.followed(work, job, job.key, self.books.clock.now())
+        step = reports.followed(work, job, job.key, self.books.clock.now())
         polls = self.books.polls[job.scheduler]
         polls.jobs[job.key] = polls.jobs.pop(job.remote)
         self.books.take(step)
@@ -116,7 +116,7 @@ class Hearing:
         context = self.books.context(work)
         if status is not None and status.phase is Phase.REVOKED and quiet < pacing.REVOKED_HOLD:
             return Step(work)  # it may yet run
-        step = outcomes.told(work, job, status, context)
+        step = reports.told(work, job, status, context)
         if step.changes:
             return step
         is_seen = seen(status) or (status is not None and status.phase is Phase.SILENT)
@@ -127,11 +127,11 @@ class Hearing:
         if verdict is pacing.Quiet.LOST:
             now = self.books.clock.monotonic()
             self.books.polls[job.scheduler].witness.vanished(now - quiet, now)
-            return outcomes.vanished(work, job, context)
+            return reports.vanished(work, job, context)
         if verdict is pacing.Quiet.STALLED:
-            return outcomes.stalled(work, job, quiet, context)
+            return reports.stalled(work, job, quiet, context)
         if quiet >= pacing.WARN_QUIET and not job.error:
-            return outcomes.quiet_for(work, job, quiet, context)
+            return reports.quiet_for(work, job, quiet, context)
         if status is not None and status.phase is Phase.RUNNING:
             shown = replace(job, progress=status.progress, step=status.step)
             jobs = tuple(shown if one.id == job.id else one for one in work.jobs)
