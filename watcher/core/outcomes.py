@@ -1,7 +1,8 @@
 """What each outcome of an effect means for its file: outcome in, step out.
 
-Imports ``lifecycle``, ``reports`` and what they stand on. Invariant: code branches on the class of an error,
-never on its words; whatever an operator or time can mend makes the file wait and costs no attempt.
+Imports ``lifecycle``, ``reports`` and what they stand on. Invariant: code branches on the class of
+an error, never on its words; whatever an operator or time can mend makes the file wait and costs no
+attempt.
 """
 
 from __future__ import annotations
