@@ -63,7 +63,7 @@ def test_imports_point_down(path):
 
 
 def test_the_core_imports_data_types_only():
-    used = {name.split(".")[0] for path in (ROOT / "core").glob("*.py") for name in imports(path)}
+    used = {name.split(".")[0] for path in (ROOT / "core").rglob("*.py") for name in imports(path)}
     assert used - {"watcher"} <= set(DATA_TYPES.split())
 
 
