@@ -15,6 +15,10 @@ from pathlib import Path
 import pytest
 import yaml
 
+from watcher.cli.app import cli
+from watcher.embedded.farm.tasks import checked
+from watcher.embedded.options import QUEUES
+
 ROOT = Path(__file__).parents[2]
 DEADLINE = 60.0
 LINTER = Path(sys.executable).parent / "hadolint"
@@ -56,6 +60,17 @@ def test_compose_starts_what_is_there_with_nothing_it_does_not_need():
             assert port.startswith("127.0.0.1:")
     assert by_profile["embedded"] == {"watcher"}
     assert by_profile["scale"] == {"watcher-scale", "serve", "worker-cpu", "worker-gpu", "redis"}
+
+
+def test_compose_serves_every_queue_with_commands_that_are_understood():
+    services = yaml.safe_load((ROOT / "compose.yaml").read_text())["services"]
+    served = []
+    for name in ("serve", "worker-cpu", "worker-gpu"):
+        command, *words = services[name]["command"]
+        found = cli.get_command(None, command).make_context(command, words)
+        assert checked(found.params["broker"]) == "redis://redis:6379/0"
+        served += found.params.get("queues", "").split(",")
+    assert sorted(filter(None, served)) == sorted(QUEUES)
 
 
 @pytest.fixture

@@ -134,7 +134,10 @@ def starved(end, tmp_path, monkeypatch):
 
 
 @needs_systemd
-@pytest.mark.parametrize("name", ["watcher.service", "watcher@.service"])
+@pytest.mark.parametrize(
+    "name",
+    ["watcher.service", "watcher@.service", "watcher-serve.service", "watcher-worker.service"],
+)
 def test_units_are_valid_and_shut_tight(tmp_path, name):
     shutil.copy(UNITS / name, tmp_path / name)
     score = subprocess.run(
