@@ -54,7 +54,11 @@ from watcher.errors import (
     FolderOffline,
     Garbled,
     JobLost,
+    NameTooLong,
     NoSpace,
+    NotRegular,
+    OutsideRoot,
+    TargetExists,
     TooEarly,
     Unauthorized,
     Unreachable,
@@ -64,6 +68,7 @@ from watcher.errors import (
 )
 
 MENDABLE = (Denied, NoSpace, FolderOffline)
+HOPELESS = (OutsideRoot, NameTooLong, NotRegular, TargetExists)  # a name that can never be given
 
 
 def after(work: Work, outcome: Outcome, context: Context) -> Step:
@@ -334,10 +339,10 @@ def _unpublished(step: Step, outcome: Outcome, context: Context) -> None:
             else:
                 step.move_job(job, JobEvent.DONE, context.now, str(error), outputs=())
                 step.effects.append(Fetch(step.work.file, step.job(job.id)))
-    elif isinstance(error, MENDABLE):
-        hold(step, outcome.effect, error, context)
-    else:
+    elif isinstance(error, HOPELESS):
         fail(step, context.now, reason=str(error))
+    else:  # some names may have been given by then: a file that failed has none
+        hold(step, outcome.effect, error, context)
 
 
 # ---------------------------------------------------------------- the source
