@@ -11,8 +11,6 @@ import os
 import signal
 import time
 from collections.abc import Callable, Sequence
-from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 
 from structlog.typing import FilteringBoundLogger
@@ -22,12 +20,11 @@ from watcher.adapters.clock import SystemClock
 from watcher.adapters.files import LocalFiles
 from watcher.adapters.ledger import SQLITE, SqlLedger, forgotten, open_ledger
 from watcher.core.effects import Effect
-from watcher.core.lifecycle import UNFINISHED
 from watcher.core.ports import Change, NewFile, SaveFile
 from watcher.core.settings import Settings
 from watcher.daemon import alerts, logs
 from watcher.daemon.books import Outside
-from watcher.daemon.effects import file_of
+from watcher.daemon.ended import Ended, ended_of
 from watcher.daemon.engine import Engine, Reload, Stop
 from watcher.daemon.hands import Hands
 from watcher.daemon.health import Health, SchedulerHealth, summary
@@ -40,6 +37,7 @@ from watcher.daemon.monitor import Monitor
 from watcher.daemon.patience import patient
 from watcher.daemon.pulse import Pulse
 from watcher.daemon.reloads import Reloads
+from watcher.daemon.remains import make_folders, sweep
 from watcher.daemon.roots import Roots
 from watcher.daemon.schedulers import Schedulers
 from watcher.daemon.seat import Keeper
@@ -54,17 +52,6 @@ from watcher.errors import Fenced, LedgerUnusable, WatcherError
 
 JOBS_KEPT = 86400.0  # seconds that an ended embedded job is kept when nobody fetched it
 QUIET = 0.3  # seconds without anything to do after which ``run --once`` ends
-
-
-@dataclass(frozen=True, slots=True)
-class Ended:
-    """How a run ended: counts of files of this run, of files and folders that remain, and who could
-    not be reached."""
-
-    delivered: int
-    failed: int
-    left: int
-    unreachable: str = ""
 
 
 class Service:
@@ -94,7 +81,7 @@ class Service:
         self._monitor: Monitor | None = None
         self._lock = lock_state(settings.state)
         self._watchman = Watchman(self._lock, settings.state)
-        self._make_folders()
+        make_folders(self.settings)
         self.clock = SystemClock()
         self.troubles = Troubles(log, self.clock)
         self.ledger = waited_for(self._open_ledger, self.troubles, patience)
@@ -154,28 +141,12 @@ class Service:
     def _post(self, message: object) -> None:
         self.engine.post(message)
 
-    def _sweep(self) -> None:
-        """Remove what a killed daemon left of files that have come to their end: staging folders,
-        and jobs of the embedded scheduler that ended a day ago."""
-        for folder in self.settings.folders:
-            with suppress(WatcherError):
-                for name in self.files.leftovers(folder.output, self.settings.state):
-                    work = self.ledger.work(file_of(name) or 0)
-                    if work is not None and work.file.state not in UNFINISHED:
-                        self.files.discard(folder.output, self.settings.state, name)
+    def _forget_jobs(self) -> None:
         for backend in self.backends.values():
             if isinstance(backend, EmbeddedScheduler):
                 backend.purge(self.clock.now() - JOBS_KEPT)
                 if self.keeper is not None:
                     backend.clear()  # their files went to another watcher, or will begin anew
-
-    def _make_folders(self) -> None:
-        """Make the folders that we write into; an input is its users' and is waited for."""
-        for folder in self.settings.folders:
-            for path in (folder.output, folder.failed, folder.done):
-                if isinstance(path, Path):
-                    with suppress(OSError):
-                        path.mkdir(parents=True, exist_ok=True)
 
     def _outside(self) -> Outside:
         return Outside(
@@ -312,7 +283,8 @@ class Service:
             config=str(self.settings.source),
             folders=[folder.name for folder in self.settings.folders],
         )
-        self._sweep()
+        sweep(self.settings, self.files, self.ledger)
+        self._forget_jobs()
         self.alerts.start()
         self.supervisor.watch(
             lambda: self.health().beat_age, lambda: summary(self.health(), self.ledger)
@@ -323,7 +295,7 @@ class Service:
                 self._renew()
                 self._turn(until)
         finally:
-            ended = self._ended()
+            ended = ended_of(self.engine, self.intake, self.lookout)
             self.close()
         self.log.info(
             "daemon.stopped", delivered=ended.delivered, failed=ended.failed, left=ended.left
@@ -394,24 +366,8 @@ class Service:
         same = {folder.name for folder in new.folders if folder in self.settings.folders}
         self.lookout.keep(same)
         self.settings = new
-        self._make_folders()
+        make_folders(self.settings)
         self.log.info("config.reloaded", folders=[folder.name for folder in new.folders])
-
-    def _ended(self) -> Ended:
-        books = self.engine.books
-        unreachable = "; ".join(
-            f"scheduler {name}: {reason}"
-            for name, (_, reason) in self.engine.unreachable(needed=True).items()
-        )
-        unseen = sum(not root.online or root.trouble != "" for root in self.lookout.roots.values())
-        left = (
-            len(books.lanes)
-            + unseen
-            + len(self.lookout.refused)
-            + self.intake.parked()
-            + sum(work.file.state != "delivered" for work in books.active.works.values())
-        )
-        return Ended(books.tally.delivered, books.tally.failed, left, unreachable)
 
     def stop(self) -> None:
         """Drain: begin nothing new, end what is in hand."""
