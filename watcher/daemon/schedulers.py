@@ -17,6 +17,7 @@ from watcher.core.ports import Backend
 from watcher.core.settings import SchedulerSettings
 from watcher.embedded.scheduler import EmbeddedOptions, EmbeddedScheduler
 
+JOBS_KEPT = 86400.0  # seconds that an ended embedded job is kept when nobody fetched it
 CONNECT = 10.0  # seconds to wait for a connection, where a request may take longer
 
 
@@ -58,3 +59,12 @@ class Schedulers:
             self.backends[name] = build_backend(wanted[name], self._state)
             self._built[name] = wanted[name]
             self.backends[name].listen(partial(self._hint, name))
+
+    def forget(self, now: float, *, unended: bool) -> None:
+        """Free what earlier lives left in embedded schedulers: jobs that ended long ago, and with
+        ``unended`` those that nobody waits for."""
+        for backend in self.backends.values():
+            if isinstance(backend, EmbeddedScheduler):
+                backend.purge(now - JOBS_KEPT)
+                if unended:
+                    backend.clear()

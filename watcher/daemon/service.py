@@ -47,10 +47,8 @@ from watcher.daemon.systemd import Supervisor
 from watcher.daemon.troubles import Troubles, waited_for
 from watcher.daemon.web.desk import Desk, oldest
 from watcher.daemon.world import World
-from watcher.embedded.scheduler import EmbeddedScheduler
 from watcher.errors import Fenced, LedgerUnusable, WatcherError
 
-JOBS_KEPT = 86400.0  # seconds that an ended embedded job is kept when nobody fetched it
 QUIET = 0.3  # seconds without anything to do after which ``run --once`` ends
 
 
@@ -140,13 +138,6 @@ class Service:
 
     def _post(self, message: object) -> None:
         self.engine.post(message)
-
-    def _forget_jobs(self) -> None:
-        for backend in self.backends.values():
-            if isinstance(backend, EmbeddedScheduler):
-                backend.purge(self.clock.now() - JOBS_KEPT)
-                if self.keeper is not None:
-                    backend.clear()  # their files went to another watcher, or will begin anew
 
     def _outside(self) -> Outside:
         return Outside(
@@ -284,7 +275,8 @@ class Service:
             folders=[folder.name for folder in self.settings.folders],
         )
         sweep(self.settings, self.files, self.ledger)
-        self._forget_jobs()
+        # at a shared ledger the files of earlier jobs went to another watcher, or begin anew
+        self.schedulers.forget(self.clock.now(), unended=self.keeper is not None)
         self.alerts.start()
         self.supervisor.watch(
             lambda: self.health().beat_age, lambda: summary(self.health(), self.ledger)
