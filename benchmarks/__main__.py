@@ -24,6 +24,7 @@ EVERY = {
     "rescan": "a full scan of a million known files (15 min)",
     "idle": "nothing to do in 10,000 folders (4 min)",
     "transfer": "2 GB up and down through the library (2 min)",
+    "scale": "watchers, workers, their ledger and broker; needs both servers (4 min)",
     "serve": "2 GB up and down through `watcher serve` (2 min)",
 }
 

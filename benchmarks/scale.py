@@ -1,8 +1,10 @@
 """What more watchers and more workers bring, and what a shared ledger and a broker cost.
 
-Run with ``python -m benchmarks.scale [PART...]``; the parts are ``workers``, ``watchers``,
-``ledger``, ``tasks`` and ``takeover``. Jobs wait for a second, so that two cores do not hide what
-is measured. It starts Redis and PostgreSQL servers of its own. Imports the tests' servers.
+    python -m benchmarks scale [PART...]
+
+The parts are ``workers``, ``watchers``, ``ledger``, ``tasks``, ``board`` and ``takeover``. Jobs
+wait for a second, so that two cores do not hide what is measured. It starts Redis and PostgreSQL
+servers of its own. Imports the tests' servers, the ledger and the embedded farm.
 Invariant: each part's figures come from one run, one behind the other.
 """
 
@@ -22,11 +24,12 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-from benchmarks.ledger import GROUP, grouped, rate, saves
-from benchmarks.machine import described
+from benchmarks.ledger import GROUP, grouped, saves
+from benchmarks.machine import cpu
 from tests.databases import Postgres, postgres, redis
 from tests.farming import Farm, start_farm
 from watcher.adapters.ledger import open_ledger
+from watcher.embedded.farm.board import Board, Row, Shown
 from watcher.embedded.farm.tasks import Outbox
 from watcher.embedded.store import PENDING, Job
 
@@ -61,6 +64,12 @@ def until(there: Callable[[], bool], within: float = 300.0) -> None:
         if time.monotonic() > deadline:
             raise SystemExit("waited in vain")
         time.sleep(0.02)
+
+
+def per_second(count: int, work: Callable[[], object]) -> float:
+    start = time.perf_counter()
+    work()
+    return count / (time.perf_counter() - start)
 
 
 # -------------------------------------------------------------------- workers
@@ -181,8 +190,8 @@ def changes(folder: Path, url: str) -> tuple[float, float]:
     """Changes a second in groups, and one by one."""
     opened = open_ledger(folder, url=url, read_only=False)
     many, few = saves(opened, MANY), saves(opened, FEW)
-    groups = rate(MANY, lambda: grouped(opened, many, GROUP))
-    single = rate(FEW, lambda: grouped(opened, few, 1))
+    groups = per_second(MANY, lambda: grouped(opened, many, GROUP))
+    single = per_second(FEW, lambda: grouped(opened, few, 1))
     opened.close()
     return groups, single
 
@@ -196,27 +205,47 @@ def tasks() -> dict[str, float]:
             requested=0.0,
         )  # fmt: skip
         box.send(job, "cpu")
-        sent = rate(TASKS, lambda: [box.send(job, "cpu") for _ in range(TASKS)] and None)
+        sent = per_second(TASKS, lambda: [box.send(job, "cpu") for _ in range(TASKS)])
         box.close()
         with start_farm(Path(place), broker.url) as farm, ThreadPoolExecutor(8) as callers:
             nothing = {"params": {"duration": 0}}
             list(callers.map(lambda _: farm.server.submit("sleep", **nothing), range(FEW)))
-            start = time.monotonic()
+            pid = farm.server.process.pid
+            start, used = time.monotonic(), cpu(pid)
+            list(callers.map(lambda _: farm.server.submit("sleep", **nothing), range(FEW)))
+            submitted, start = FEW / (time.monotonic() - start), time.monotonic()
             with farm.worker("--workers", LANES):
-                until(lambda: ended(farm) >= FEW)
+                until(lambda: ended(farm) >= 2 * FEW)
                 return {
                     "sent_per_s": round(sent),
-                    "ended_per_s": round(FEW / (time.monotonic() - start), 1),
+                    "submitted_per_s": round(submitted, 1),
+                    "ended_per_s": round(2 * FEW / (time.monotonic() - start), 1),
+                    "serve_cpu_ms_per_job": round(1000 * (cpu(pid) - used) / FEW, 1),
                 }
 
 
-PARTS = {one.__name__: one for one in (workers, watchers, ledger, tasks, takeover)}
+def board() -> dict[str, float]:
+    """What a hundred workers of eight jobs each say, and what it costs to hear it."""
+    with redis() as broker:
+        notes, crews = Board(broker.url, "bench"), []
+        for worker in range(100):
+            row = Row(attempt=1, began=time.time(), worker=f"machine-{worker}:1", beat=worker)
+            crews.append({str(uuid.uuid4()): row for _ in range(8)})
+        shown = Shown(50, (("half way", 1.0),))
+        beats = per_second(
+            len(crews), lambda: [notes.beat(c, dict.fromkeys(c, shown)) for c in crews]
+        )
+        rounds = per_second(20, lambda: [notes.rows() for _ in range(20)])
+        notes.close()
+    return {"beats_per_s": round(beats), "all_rows_ms": round(1000 / rounds, 1)}
+
+
+PARTS = {one.__name__: one for one in (workers, watchers, ledger, tasks, board, takeover)}
 
 
 def main(names: list[str]) -> None:
     for name in names or PARTS:
         print(json.dumps({name: PARTS[name]()}), flush=True)
-    print(described())
 
 
 if __name__ == "__main__":
