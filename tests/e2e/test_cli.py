@@ -6,8 +6,10 @@ import json
 import os
 import pty
 import shutil
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -178,6 +180,22 @@ def test_the_demo_delivers_all_of_its_models(tmp_path):
     assert {path.name for path in ready.iterdir()} == {"flange", "galaxy", "gear", "lamp", "vase"}
     assert "how long each stage took" in done.stdout
     assert sorted(path.name for path in tmp_path.iterdir()) == ["watcher-demo"]
+
+
+def test_a_demo_that_is_interrupted_says_only_that(tmp_path):
+    ours = {**os.environ, "PYTHONPATH": str(ROOT)}
+    words = [sys.executable, "-m", "watcher", "demo"]
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    process = subprocess.Popen(words, cwd=tmp_path, env=ours, **pipes)
+    log, deadline = tmp_path / "watcher-demo" / "demo.log", time.monotonic() + 60
+    while not (log.exists() and "job.submitted" in log.read_text()):
+        assert process.poll() is None, process.communicate()
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=60)
+    assert (process.returncode, err.strip()) == (130, "watcher: interrupted")
+    assert "No such file" not in out
 
 
 def test_the_demo_spares_a_folder_that_is_not_its_own(tmp_path):

@@ -152,6 +152,7 @@ def _prepare() -> list[str]:
 
 
 def _run(progress: Progress, console: Console) -> None:
+    """The daemon until all is delivered; raises ``KeyboardInterrupt`` when a signal ended it."""
     from watcher.daemon import logs  # noqa: PLC0415  (--help stays quick)
     from watcher.daemon.service import Service  # noqa: PLC0415
 
@@ -172,6 +173,8 @@ def _run(progress: Progress, console: Console) -> None:
                 service.run_once(60.0)
         else:
             service.run_once(60.0)
+    if service.signals:
+        raise KeyboardInterrupt
 
 
 def _say_finals(changes: Iterable[Change], console: Console) -> None:

@@ -71,7 +71,7 @@ class Service:
         self.pulse, self.meters = Pulse(), Meters()
         self._listener = listener
         self._paths: dict[int, str] = {}
-        self._signals = 0
+        self.signals = 0  # that told it to end
         self._renewing = False
         self._ending = False
         self._fenced = False
@@ -391,8 +391,8 @@ class Service:
         the configuration again."""
 
         def on_signal(number: int, _: object) -> None:
-            self._signals += 1
-            if self._signals > 1:
+            self.signals += 1
+            if self.signals > 1:
                 os._exit(128 + number)
             self.stop()
 
