@@ -7,10 +7,10 @@ import pytest
 from tests import build
 from watcher.core import bundles, companions, frames
 from watcher.core.bundles import Unit
-from watcher.core.lifecycle import Verdict, verdict
 from watcher.core.model import FileState, Fingerprint, Part
 from watcher.core.rules import NoRule, Seen
 from watcher.core.settings import Allowed, Bundle, Match
+from watcher.core.verdict import Verdict, verdict
 
 FOLDER = Bundle(kind="folder")
 FRAMES = Bundle(kind="sequence")

@@ -15,7 +15,6 @@ from watcher.core.lifecycle import (
     IllegalMove,
     JobEvent,
     Step,
-    Verdict,
     accept,
     fail,
     finish,
@@ -23,10 +22,10 @@ from watcher.core.lifecycle import (
     restart,
     skip,
     start,
-    verdict,
 )
 from watcher.core.model import FileState, Fingerprint, JobState
 from watcher.core.ports import NewFile, SaveFile, SaveJob
+from watcher.core.verdict import Verdict, verdict
 
 NOW = build.NOW
 

@@ -15,18 +15,17 @@ from watcher.core.lifecycle import (
     UNFINISHED,
     FileEvent,
     Step,
-    Verdict,
     accept,
     all_staged,
     fail,
     restart,
     skip,
-    verdict,
 )
 from watcher.core.model import Asset, FileRecord, FileState, Work
 from watcher.core.ports import Lane
 from watcher.core.rules import choose
 from watcher.core.settings import Rule
+from watcher.core.verdict import Verdict, verdict
 from watcher.daemon.active import done_with
 from watcher.daemon.books import Books
 from watcher.daemon.sightings import Absent, Arrival
