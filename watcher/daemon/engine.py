@@ -9,6 +9,7 @@ starts before the change that tells of it is durable.
 from __future__ import annotations
 
 import queue
+import time
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 
@@ -40,7 +41,9 @@ from watcher.daemon.sightings import Absent, Arrival
 from watcher.daemon.starts import OUTPUT_TROUBLE, Starts
 from watcher.errors import Unauthorized, Unreachable, Unserved
 
-DRAIN = 2000  # messages decided in one turn at most
+DRAIN = 1000  # messages decided in one turn at most
+CROWDED = 1000  # messages that wait, at which whoever brings more is held up
+HOLD_UP = 1.0  # seconds, at most: nobody waits for an engine that has ended
 COMPACT_MOST = 1000  # records removed in one turn
 COMPACT_PAUSE = 1.0
 COMPACT_EVERY = 3600.0  # seconds between removals of old history
@@ -103,6 +106,15 @@ class Engine:
     def post(self, message: object) -> None:
         """Leave a message for the next turn."""
         self.inbox.put(message)
+
+    def let_catch_up(self) -> None:
+        """Wait a little while too much lies in the inbox: what is not taken yet takes memory, and
+        the outcomes of what is under way wait behind it."""
+        until = time.monotonic() + HOLD_UP
+        while self.inbox.qsize() > CROWDED and not self.books.stopping:
+            if time.monotonic() > until:
+                return
+            time.sleep(0.005)
 
     def recover(self) -> None:
         """Take up what an earlier life of the daemon left."""

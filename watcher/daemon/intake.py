@@ -29,7 +29,7 @@ from watcher.daemon.sightings import Arrival, Fault, Refusal, Sighting
 from watcher.errors import FileError, FolderOffline
 
 BATCH = 512  # candidates looked at, or hints taken, in one go
-ROOM = 100_000  # candidates at which scans wait
+ROOM = 20_000  # candidates at which scans wait
 TICK = 0.5
 
 Deliver = Callable[[Sequence[Sighting]], None]

@@ -116,9 +116,16 @@ def _clean(value: str, words: Sequence[str]) -> str:
 def tell(
     log: FilteringBoundLogger, changes: Sequence[Change], path_of: Callable[[int], str]
 ) -> None:
-    """One line for each recorded change. ``path_of`` knows the files of jobs, by file id."""
+    """One line for each recorded change. ``path_of`` knows the files in work, by their ids."""
     if not log.is_enabled_for(logging.INFO):
         changes = [change for change in changes if _is_warning(change)]
+    told = {
+        change.after.id: change.after.path for change in changes if isinstance(change, SaveFile)
+    }
+
+    def named(file_id: int) -> str:
+        return told.get(file_id) or path_of(file_id)
+
     with lines.together():
         for change in changes:
             if isinstance(change, NewFile):
@@ -126,7 +133,7 @@ def tell(
             elif isinstance(change, SaveFile):
                 _tell_file(log, change)
             elif isinstance(change, SaveJob):
-                _tell_job(log, change, path_of)
+                _tell_job(log, change, named)
 
 
 def _tell_new(log: FilteringBoundLogger, file: FileRecord) -> None:

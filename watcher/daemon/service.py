@@ -20,7 +20,7 @@ from watcher.adapters.clock import SystemClock
 from watcher.adapters.files import LocalFiles
 from watcher.adapters.ledger import SQLITE, SqlLedger, forgotten, open_ledger
 from watcher.core.effects import Effect
-from watcher.core.ports import Change, NewFile, SaveFile
+from watcher.core.ports import Change
 from watcher.core.settings import Settings
 from watcher.daemon import alerts, logs
 from watcher.daemon.books import Outside
@@ -70,7 +70,6 @@ class Service:
         self.supervisor = Supervisor(os.environ)
         self.pulse, self.meters = Pulse(), Meters()
         self._listener = listener
-        self._paths: dict[int, str] = {}
         self.signals = 0  # that told it to end
         self._renewing = False
         self._ending = False
@@ -169,24 +168,17 @@ class Service:
 
     # ------------------------------------------------------------ what is told
     def _changed(self, changes: Sequence[Change]) -> None:
-        for change in changes:
-            if isinstance(change, NewFile | SaveFile):
-                file = change.file if isinstance(change, NewFile) else change.after
-                self._paths[file.id] = file.path
         logs.tell(self.log, changes, self._path_of)
         self.pulse.changed(changes)
         self.meters.changed(changes)
         self.alerts.changed(changes)
         self.boards.changed(changes)
-        for change in changes:
-            if isinstance(change, SaveFile) and change.after.disposed:
-                self._paths.pop(change.after.id, None)
         if self._listener is not None:
             self._listener(changes)
 
     def _path_of(self, file_id: int) -> str:
         work = self.engine.books.active.works.get(file_id)
-        return self._paths.get(file_id) or (work.file.path if work is not None else "")
+        return work.file.path if work is not None else ""
 
     def _trouble(self, where: str, error: WatcherError) -> None:
         self.engine.beat = self.clock.monotonic()  # it waits, and knows for what
@@ -198,6 +190,7 @@ class Service:
                 self.engine.post(one)
             else:
                 self.lookout.tell(one)
+        self.engine.let_catch_up()
 
     # ------------------------------------------------------------ running
     def run(self) -> Ended:

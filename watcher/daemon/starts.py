@@ -16,7 +16,7 @@ from watcher.core.queueing import WINDOW, Queue
 from watcher.core.settings import PASS, JobSpec, Rule
 from watcher.daemon.books import Books
 
-COPIES = 256  # pass jobs under way at most: two groups of those that leave together
+COPIES = 512  # pass jobs under way at most: some groups of those that leave together
 OUTPUT_TROUBLE = 4  # held files after which a folder begins one more now and then only
 PROBE_AFTER = 0.5  # seconds for each held file: when their own size is the trouble, others may pass
 
