@@ -25,6 +25,7 @@ from tests.serving import TOKEN, start_server
 ROOT = Path(__file__).parents[2]
 KILLS = int(os.environ.get("KILLS", "20"))  # by name: thousands
 SEED = int(os.environ.get("SEED", "20261124"))
+GIVEN_UP = b"given up: the scheduler ended 25 times"
 AT_ONCE = 4  # studios: they wait more than they work
 # a job that notes each of its runs, makes two outputs, and refuses what begins with "bad"
 SCRIPT = """
@@ -114,8 +115,9 @@ class Studio:
     def account(self) -> None:
         """Every file at its one end, nothing more, nothing left behind."""
         out, failed, kept = {}, {}, {}
+        given_up = self.given_up()
         for name, content in self.dropped.items():
-            if content.startswith(b"bad"):
+            if content.startswith(b"bad") or name in given_up:
                 failed[name] = content
                 continue
             kept[name] = content
@@ -130,9 +132,17 @@ class Studio:
         notes = {name: found.pop(name) for name in list(found) if name.endswith(".error.txt")}
         assert found == failed
         assert set(notes) == {f"{name}.error.txt" for name in failed}
-        assert all(b"refused: it is bad" in note for note in notes.values())
+        assert all(b"refused: it is bad" in note or GIVEN_UP in note for note in notes.values())
         assert self.files("in") == {}
         assert self.files("var/staging") == {}
+
+    def given_up(self) -> set[str]:
+        """Jobs that were running each time that the daemon died, 25 times: they may be the cause,
+        and fail with that reason. Only a storm of kills comes so far."""
+        notes = (self.root / "failed").glob("*.error.txt")
+        return {
+            one.name.removesuffix(".error.txt") for one in notes if GIVEN_UP in one.read_bytes()
+        }
 
     def keys(self) -> dict[str, set[str]]:
         """The ids under which each file's job ran."""
@@ -193,7 +203,10 @@ def test_random_kills_under_load(tmp_path, zygote):
         studio.account()
         ids = {name: keys for name, keys in studio.keys().items() if name.endswith(".web")}
         assert ids
-        print(f"{KILLS} kills, {len(studio.dropped)} files, lost, twice, half: 0")  # noqa: T201
+        given_up = studio.given_up()
+        assert len(given_up) <= KILLS // 25
+        files = f"{KILLS} kills, {len(studio.dropped)} files, {len(given_up)} given up"
+        print(f"{files}; lost, twice, half: 0")  # noqa: T201  (for the table of the docs)
         assert all(len(keys) == 1 for keys in ids.values()), ids
 
 

@@ -6,7 +6,7 @@ stay the same stays the same object, whatever else is reloaded.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from pathlib import Path
 
@@ -21,8 +21,11 @@ JOBS_KEPT = 86400.0  # seconds that an ended embedded job is kept when nobody fe
 CONNECT = 10.0  # seconds to wait for a connection, where a request may take longer
 
 
-def build_backend(scheduler: SchedulerSettings, state: Path) -> Backend:
-    """The scheduler that the settings name.
+def build_backend(
+    scheduler: SchedulerSettings, state: Path, withheld: Callable[[], Iterable[str]] = tuple
+) -> Backend:
+    """The scheduler that the settings name. ``withheld`` tells the secrets that jobs which run here
+    do not inherit with the environment.
 
     Raises:
         StateTaken: another process owns the embedded scheduler's folder.
@@ -34,14 +37,26 @@ def build_backend(scheduler: SchedulerSettings, state: Path) -> Backend:
         return HttpBackend(Client(server))
     own = state if scheduler.name == "default" else state / "schedulers" / scheduler.name
     return EmbeddedScheduler(
-        EmbeddedOptions(state=own, workers=scheduler.workers, processes=scheduler.processes)
+        EmbeddedOptions(
+            state=own,
+            workers=scheduler.workers,
+            processes=scheduler.processes,
+            withheld=withheld,
+        )
     )
 
 
 class Schedulers:
-    """All of them, by name. ``hint(name, remote)`` is called when a job may have news."""
+    """All of them, by name. ``hint(name, remote)`` is called when a job may have news;
+    ``withheld`` as for ``build_backend``."""
 
-    def __init__(self, state: Path, hint: Callable[[str, str], None]) -> None:
+    def __init__(
+        self,
+        state: Path,
+        hint: Callable[[str, str], None],
+        withheld: Callable[[], Iterable[str]] = tuple,
+    ) -> None:
+        self._withheld = withheld
         self.backends: dict[str, Backend] = {}
         self._built: dict[str, SchedulerSettings] = {}
         self._state = state
@@ -56,7 +71,7 @@ class Schedulers:
         for name in [n for n in self.backends if wanted.get(n) != self._built[n]]:
             self.backends.pop(name).close()
         for name in [n for n in wanted if n not in self.backends]:
-            self.backends[name] = build_backend(wanted[name], self._state)
+            self.backends[name] = build_backend(wanted[name], self._state, self._withheld)
             self._built[name] = wanted[name]
             self.backends[name].listen(partial(self._hint, name))
 

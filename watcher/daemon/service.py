@@ -85,7 +85,7 @@ class Service:
         self._watchman.keep(self.ledger.places)
         self.files = LocalFiles()
         self.keeper = self._keeper()
-        self.schedulers = Schedulers(settings.state, self._hint)
+        self.schedulers = Schedulers(settings.state, self._hint, self._secrets)
         self.backends = self.schedulers.backends
         self.schedulers.change(settings.schedulers)
         watched = alerts.Sources(
@@ -162,6 +162,9 @@ class Service:
 
     def _may_need(self, folder: str, path: str) -> bool:
         return self.intake.may_need(folder, path)
+
+    def _secrets(self) -> list[str]:
+        return [secret.reveal() for secret in logs.secrets_of(self.settings)]
 
     def _hint(self, scheduler: str, remote: str) -> None:
         self.engine.post(Hint(scheduler, remote))

@@ -16,6 +16,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -42,8 +43,13 @@ main({fd}, {package!r})
 _ONE_THREAD = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS")
 
 
-def _environment() -> dict[str, str]:
-    kept = {name: value for name, value in os.environ.items() if name not in _SECRET}
+def _environment(withheld: Iterable[str]) -> dict[str, str]:
+    secrets = [secret for secret in withheld if secret]
+    kept = {
+        name: value
+        for name, value in os.environ.items()
+        if name not in _SECRET and not any(secret in value for secret in secrets)
+    }
     return {**dict.fromkeys(_ONE_THREAD, "1"), **kept}
 
 
@@ -126,10 +132,14 @@ class Pool:
         log: the file that the nursery's own words go to.
         memory: bytes each job may occupy.
         package: the package of the built-in processes.
+        withheld: the secrets whose variables jobs do not inherit, asked when workers are started.
     """
 
-    def __init__(self, log: Path, memory: int, *, package: str) -> None:
+    def __init__(
+        self, log: Path, memory: int, *, package: str, withheld: Callable[[], Iterable[str]] = tuple
+    ) -> None:
         self._package = package
+        self._withheld = withheld
         self._log = log
         self._memory = memory
         self._lock = threading.Lock()
@@ -188,7 +198,7 @@ class Pool:
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
-                env=_environment(),
+                env=_environment(self._withheld()),
                 start_new_session=True,  # Ctrl-C in a terminal is for the daemon only
             )
         self._control = mine

@@ -12,7 +12,7 @@ import json
 import shutil
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -48,7 +48,8 @@ class EmbeddedOptions:
     folder of own process scripts; ``memory`` in bytes limits each job, 0 shares three quarters of
     the machine; ``grace`` in seconds is what running jobs get when it closes; ``package`` holds the
     built-in processes; ``idle`` starts no job: for whoever only looks at them; ``hire`` gives the
-    executor, None runs the jobs on this machine.
+    executor, None runs the jobs on this machine; ``withheld`` tells the secrets that jobs do not
+    inherit with the environment.
     """
 
     state: Path
@@ -60,6 +61,7 @@ class EmbeddedOptions:
     package: str = PROCESSES
     idle: bool = False
     hire: Hire | None = None
+    withheld: Callable[[], Iterable[str]] = tuple
 
 
 class EmbeddedScheduler:
@@ -293,6 +295,7 @@ def _here(chosen: EmbeddedOptions) -> Hire:
         package=chosen.package,
         grace=chosen.grace,
         idle=chosen.idle,
+        withheld=chosen.withheld,
     )
 
     def hire(books: Books) -> Executor:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 
@@ -35,6 +35,7 @@ class Benches:
     package: str = PROCESSES
     grace: float = 5.0
     idle: bool = False
+    withheld: Callable[[], Iterable[str]] = tuple
 
 
 class Workshop:
@@ -48,7 +49,8 @@ class Workshop:
         self._threads: list[threading.Thread] = []
         self._workers = workers(chosen.workers)
         memory = chosen.memory or fair_memory(self._workers)
-        self.pool = Pool(books.folders.root / "workers.log", memory, package=chosen.package)
+        log = books.folders.root / "workers.log"
+        self.pool = Pool(log, memory, package=chosen.package, withheld=chosen.withheld)
         self._bench = Bench(_Kept(books), books.folders, self.pool, memory, chosen.starts)
 
     def recover(self, unfinished: Sequence[Job]) -> None:
