@@ -18,6 +18,7 @@ import os
 import secrets
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 from watcher.embedded.folders import Folders
 from watcher.embedded.store import Outcome, Step
@@ -81,14 +82,17 @@ class Claims:
         """How an attempt ended, or None when nothing is known yet."""
         try:
             text = (self._folders.job(job_id) / f"verdict.{attempt}").read_text()
-        except OSError:
+            return _read(json.loads(text))
+        except (OSError, ValueError, TypeError, LookupError):  # absent, or not of our making
             return None
-        left = json.loads(text)
-        if left["outcome"] is not None:
-            told = left["outcome"]
-            told["steps"] = tuple(Step(**step) for step in told["steps"])
-            left["outcome"] = Outcome(**told | {"warnings": tuple(told["warnings"])})
-        return Verdict(**left)
+
+
+def _read(left: dict[str, Any]) -> Verdict:
+    if left["outcome"] is not None:
+        told = left["outcome"]
+        told["steps"] = tuple(Step(**step) for step in told["steps"])
+        left["outcome"] = Outcome(**told | {"warnings": tuple(told["warnings"])})
+    return Verdict(**left)
 
 
 def named(root: Path) -> str:

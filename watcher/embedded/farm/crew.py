@@ -45,18 +45,21 @@ class Crew:
         for hand in self._hands:
             self._free.put(hand)
 
-    def run(self, task: Task) -> None:
-        """One attempt, unless somebody has it or the job is gone.
+    def run(self, task: Task) -> bool:
+        """One attempt, unless somebody has it or the job is gone; False when we are leaving.
 
         Raises:
             OSError: the shared folder cannot be used.
         """
         hand = self._free.get()
         try:
+            if self._hall.pulse.leaving:
+                return False
             if self._claims.claim(task.job, task.attempt, self._hall.name):
                 hand.run(task)
         finally:
             self._free.put(hand)
+        return True
 
     def close(self) -> None:
         """Let the processes go; nothing may run any more."""

@@ -144,6 +144,9 @@ class Dispatcher:
             except WatcherError as error:
                 self._tell("job store", str(error))
                 self._over.wait(_AGAIN_AFTER)
+            except Exception as error:  # noqa: BLE001  (what workers of another version tell)
+                self._tell("board", f"it cannot be understood ({type(error).__name__}: {error})")
+                self._over.wait(_AGAIN_AFTER)
 
     def _unreachable(self, reason: str) -> None:
         self._reachable.clear()
@@ -173,7 +176,7 @@ class Dispatcher:
             self._sweep()
         if self._trouble:
             self._trouble = ""
-            self._log.info("trouble.over", where="broker")
+            self._log.info("trouble.over", where="broker")  # and whatever else it was
 
     def _greet(self) -> None:
         """Send everything anew to a broker that was started or emptied since the last round."""
@@ -240,7 +243,8 @@ class Dispatcher:
 
     def _lose(self, job_id: str) -> None:
         live = self._roster.live[job_id]
-        self._referee.lose(job_id, live.attempt)
+        if self._referee.lose(job_id, live.attempt):
+            self._log.warning("trouble", where=f"job {job_id}", reason="its worker was lost")
         self._roster.leave(job_id, live)
         self._board.clear([job_id])
         self._board.stop({job_id: live.attempt})
@@ -252,9 +256,11 @@ class Dispatcher:
             waiting = self._outbox.waiting(self._roster.queues(stale))
         again = []
         for job_id, sent in stale.items():
+            if waiting.get(sent.queue):  # its turn may come yet
+                continue
             if self._claims.claimed(job_id, sent.attempt):
                 self._began(job_id, sent.attempt, time.time())
-            elif not waiting.get(sent.queue):
+            else:
                 self._roster.sent.pop(job_id, None)
                 again.append(job_id)
         self._put_again(again)

@@ -139,6 +139,7 @@ class Worker:
 
     def _hand_back(self, pulse: Pulse) -> None:
         self._draining.wait()
+        pulse.leaving = True
         self._log.info("worker.stopping", jobs=pulse.busy)
         self._now.wait(self._labour.grace)
         pulse.leave()

@@ -45,6 +45,7 @@ class Pulse:
         self._at_work: dict[str, _Attempt] = {}
         self._done: list[tuple[str, int]] = []
         self._leaving = False
+        self.leaving = False  # takes no new attempts
         self._over = threading.Event()
         self._wake = threading.Event()
         self._thread = threading.Thread(target=self._run, name="farm-pulse", daemon=True)

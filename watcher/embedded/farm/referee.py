@@ -56,13 +56,13 @@ class Referee:
             self._judge(job_id, attempt, verdict)
         return True
 
-    def lose(self, job_id: str, attempt: int) -> None:
-        """The worker of an attempt is gone: once more, or given up."""
+    def lose(self, job_id: str, attempt: int) -> bool:
+        """The worker of an attempt is gone: once more, or given up; False when it had ended."""
         if self.finish(job_id, attempt) or not self.begin(job_id, attempt, time.time()):
-            return
+            return False
         job = self.books.store.get(job_id)
         if job is None:
-            return
+            return False
         if not self.claims.claimed(job_id, attempt):  # it never ran
             self.books.store.again(job_id, error="", counted=False)
             self._wait(job_id)
@@ -71,6 +71,7 @@ class Referee:
         else:
             text = f"given up: {_LOST}, twice or after a crash"
             self._end(job_id, Outcome(status=FAILURE, error=text, result=text, steps=job.steps))
+        return True
 
     def cancel(self, job_id: str) -> int | None:
         """End a job as REVOKED; the attempt that must be stopped, or None."""

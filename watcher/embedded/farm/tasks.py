@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 import kombu.exceptions
 import redis
 from celery import Celery
+from celery.exceptions import Reject
 from kombu.entity import Queue
 
 from watcher.embedded.options import QUEUES
@@ -124,11 +125,12 @@ class Outbox:
         return self._open
 
 
-def register(app: Celery, run: Callable[[Task], None]) -> None:
-    """Have tasks of this application run by a function."""
+def register(app: Celery, run: Callable[[Task], bool]) -> None:
+    """Have tasks of this application run by a function; one it will not run goes back."""
 
     def attempt(**fields: Any) -> None:
-        run(Task(**fields))
+        if not run(Task(**fields)):
+            raise Reject(requeue=True)
 
     app.task(attempt, name=TASK, ignore_result=True, acks_late=True)
 
