@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -465,4 +466,34 @@ def test_a_file_unreadable_while_it_is_compared_is_looked_at_again():
     studio.finish()
     assert studio.farm.runs == [body]
     assert isinstance(studio.files, MemoryFiles)
+    assert studio.state() is FileState.ARCHIVED
+
+
+def ended(**keys):
+    """A file that came to its end, and a word on it that was on its way meanwhile."""
+    studio = Studio(build.rule("pass"), **keys)
+    body = studio.drop("a.step")
+    facts = studio.files.look(studio.folder.input, "a.step")
+    studio.scan()
+    studio.finish()
+    late = Arrival(Asset(studio.folder.name, "a.step", facts.fingerprint))
+    return studio, body, facts, late
+
+
+def test_a_late_word_on_a_file_that_was_moved_away_is_no_new_arrival():
+    studio, body, _, late = ended(done=Path("/archive"))
+    studio.engine.post(late)
+    studio.finish()
+    assert studio.work().file.arrival == 1
+    assert studio.state() is FileState.ARCHIVED
+    assert studio.below(studio.folder.failed) == {}
+    assert studio.below(studio.folder.output) == {"a.step": body}
+
+
+def test_the_same_file_moved_back_from_the_archive_is_a_new_arrival():
+    studio, body, facts, _ = ended(done=Path("/archive"))
+    studio.files.add(studio.folder.input / "a.step", body, mtime_ns=facts.mtime_ns)
+    studio.scan()
+    studio.finish()
+    assert studio.work().file.arrival == 2
     assert studio.state() is FileState.ARCHIVED

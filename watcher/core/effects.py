@@ -100,6 +100,7 @@ class Identify:
     """Hash a file whose time changed and whose length did not: touched, or new content."""
 
     file: FileRecord
+    read: bool = True  # False: only prove that it is there
 
 
 @dataclass(frozen=True, slots=True)

@@ -40,7 +40,7 @@ class Arrivals:
     def __init__(self, books: Books) -> None:
         self._books = books
         self._comparing: dict[int, Arrival] = {}
-        # perhaps unchanged since their last delivery: (folder, path) to what is to be accepted
+        # looked at before they are accepted: (folder, path) to the record's id and the arrival
         self._hashing: dict[tuple[str, str], tuple[int, Arrival]] = {}
 
     def take(self, arrived: Sequence[Arrival]) -> None:
@@ -140,20 +140,25 @@ class Arrivals:
             books.take(step)
         return True
 
-    def _may_repeat(self, one: Arrival, rule: Rule, file: FileRecord) -> bool:
-        """A file that may be unchanged since it was delivered is read before it is accepted. A
-        crash meanwhile loses nothing: the scan finds it again."""
+    def _to_prove(self, one: Arrival, rule: Rule, file: FileRecord) -> bool:
+        """Whether a file that was here before must be looked at before it is accepted. A crash
+        meanwhile loses nothing: the scan finds it again.
+
+        One that may be unchanged since it was delivered is read. One that is just like the last
+        arrival may be that very arrival, seen before its source was moved away and told after:
+        then it is not there any more.
+        """
         at = (file.folder, file.path)
         if at in self._hashing:
             self._hashing[at] = (self._hashing[at][0], one)
             return True
-        if rule.on_repeat != "skip" or not repeats.candidates(
-            rule, file, self._books.arrivals_of(file)
-        ):
-            return False
-        self._hashing[at] = (file.id, one)
-        self._books.effects.append(Identify(file))
-        return True
+        earlier = self._books.arrivals_of(file)
+        repeat = rule.on_repeat == "skip" and bool(repeats.candidates(rule, file, earlier))
+        alike = bool(earlier) and earlier[-1].print == file.print and not one.asset.whole
+        if repeat or alike:
+            self._hashing[at] = (file.id, one)
+            self._books.effects.append(Identify(file, read=repeat))
+        return repeat or alike
 
     def _skipped(self, step: Step, rule: Rule) -> bool:
         """Whether a file whose content is known now is an unwanted repeat, and so at its end."""
@@ -176,9 +181,10 @@ class Arrivals:
         if not isinstance(result, Done) or one.asset.print != file.print or rule is None or taken:
             books.outside.look(file.folder, file.path)
         else:
-            self._accept(one, rule, file.arrival - 1, result.text)
+            self._accept(one, rule, file.arrival - 1, result)
 
-    def _accept(self, one: Arrival, rule: Rule, previous: int, digest: str = "") -> None:
+    def _accept(self, one: Arrival, rule: Rule, previous: int, proof: Done | None = None) -> None:
+        """A new arrival, after those ``previous`` ones; ``proof``: it was looked at, or read."""
         books, asset = self._books, one.asset
         tolerated = rule.missing == "warn" or asset.cut
         names = ", ".join(asset.missing)
@@ -188,12 +194,13 @@ class Arrivals:
         if asset.parts:
             books.assembled.add(asset.folder)
         ids = books.ledger.new_ids(1 + len(rule.jobs))
+        digest = proof.text if proof is not None else ""
         lost = bool(asset.fault or (asset.missing and not tolerated))
         # of one that comes to its end at once this watcher disposes
         holder = books.seat if lost or digest else 0
         now = books.clock.now()
         step = accept(asset, rule, ids, arrival=previous + 1, now=now, digest=digest, holder=holder)
-        if not digest and previous and self._may_repeat(one, rule, step.work.file):
+        if proof is None and previous and self._to_prove(one, rule, step.work.file):
             return
         waited = f"{rule.wait_for_parts:g} s"
         reason = f"files that it needs did not come within {waited}: {names}"

@@ -38,7 +38,7 @@ from watcher.daemon.delivering import (
     wrong,
 )
 from watcher.daemon.disposal import bring_back, dispose, quarantine
-from watcher.daemon.sending import submit, token
+from watcher.daemon.sending import submit, token, unchanged
 from watcher.daemon.world import World
 from watcher.errors import WatcherError
 
@@ -102,6 +102,9 @@ def _fetch(world: World, effect: Fetch) -> Result:
 
 def _identify(world: World, effect: Identify) -> Result:
     folder = world.folder(effect.file.folder, effect.file.id)
+    if not effect.read:
+        unchanged(world, folder, effect.file)
+        return Done()
     return Done(world.files.digest(folder.input, effect.file.path))
 
 
