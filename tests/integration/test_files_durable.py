@@ -124,6 +124,44 @@ def test_a_source_is_unlinked_only_after_its_copy_is_durable(tmp_path, other_dis
     assert (other_disk / "a").read_bytes() == b"1"
 
 
+def test_a_failed_source_and_its_reason_are_durable_before_the_ledger_hears_of_it(tmp_path):
+    for name in ("in", "failed"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "in/a").write_bytes(b"1")
+    script = """
+    expect = files.look(base / "in", "a").fingerprint
+    files.archive(base / "in", "a", expect, base / "failed", "a")
+    files.write(base / "failed", "a.error.txt", b"why")
+    """
+    calls = traced(SETUP + script, tmp_path)
+    assert [call for call, _ in calls] == ["rename", "fsync", "fsync", "fsync", "rename", "fsync"]
+    folders = [arguments for call, arguments in calls if call == "fsync"]
+    assert [re.findall(r"</([^>]*)>", one)[0] for one in (folders[0], folders[1])] == [
+        "failed",
+        "in",
+    ]
+    assert ".part" in folders[2]  # the text, before it has its name
+    assert (tmp_path / "failed/a.error.txt").read_bytes() == b"why"
+
+
+def test_outputs_of_an_embedded_job_are_durable_before_it_counts_as_a_success(tmp_path):
+    made = tmp_path / "jobs/j/outputs.1/deep"
+    made.mkdir(parents=True)
+    (made / "a.glb").write_bytes(b"1")
+    script = """
+    from watcher.embedded.folders import Folders
+    Folders(base / "jobs").keep_outputs("j", 1)
+    """
+    calls = traced(SETUP + script, tmp_path)
+    names = [(call, re.findall(r"</([^>]*)>", arguments)) for call, arguments in calls]
+    synced = [places[0] for call, places in names if call == "fsync"]
+    assert [call for call, _ in names] == ["fsync", "fsync", "fsync", "rename", "fsync"]
+    assert {"jobs/j/outputs.1", "jobs/j/outputs.1/deep"} <= set(synced[:3])
+    assert "jobs/j/outputs.1/deep/a.glb" in synced[:3]
+    assert synced[-1] == "jobs/j"
+    assert (tmp_path / "jobs/j/outputs/deep/a.glb").read_bytes() == b"1"
+
+
 # ---------------------------------------------------------------- two file systems
 def test_staging_on_the_state_folder_only_where_one_rename_joins_them(files, roots, other_disk):
     _, output, state, _ = roots
