@@ -71,6 +71,22 @@ def test_lines_of_a_block_leave_together_and_others_at_once():
     assert out.seen.count("\n") == 3
 
 
+class Interrupted(io.StringIO):
+    """A stream in whose middle a signal comes, whose handler writes a line too."""
+
+    def write(self, text):
+        if "first" in text:
+            self.writer.msg("of the handler")
+        return super().write(text)
+
+
+def test_a_signal_in_the_middle_of_a_line_is_told_and_waits_for_nothing():
+    out = Interrupted()
+    out.writer = lines.Writer(out)
+    out.writer.msg("first")
+    assert sorted(out.getvalue().split("\n")) == ["", "first", "of the handler"]
+
+
 def test_a_block_means_nothing_to_another_logger():
     structlog.reset_defaults()
     with lines.together():
