@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 import zipfile
 
 import click
@@ -115,12 +116,38 @@ def test_results_and_times_of_any_kind_are_shown(capsys):
 
 
 def test_the_embedded_scheduler_hands_out_only_files_of_ended_jobs(tmp_path):
-    remote = LocalRemote(tmp_path, runs=False)
+    remote = LocalRemote(tmp_path)
     try:
         waiting = remote.submit(Submission(process="api_test")).uuid
         with pytest.raises(TooEarly):
             remote.archive(waiting, tmp_path / "x.zip")
         assert not (tmp_path / "x.zip").exists()
+    finally:
+        remote.close()
+
+
+def test_a_job_that_a_command_left_holds_no_other_up_and_goes_on_when_followed(tmp_path):
+    def ended(remote, uuid):
+        deadline = time.monotonic() + 60
+        while (status := remote.status(uuid).state) != "SUCCESS":
+            assert time.monotonic() < deadline, status
+            time.sleep(0.02)
+
+    remote = LocalRemote(tmp_path)
+    left = remote.submit(Submission(process="sleep", params={"duration": 3600})).uuid
+    remote.close()
+    remote = LocalRemote(tmp_path)
+    try:
+        ended(remote, remote.submit(Submission(process="api_test")).uuid)
+        assert remote.status(left).state == "PENDING"
+    finally:
+        remote.close()
+    remote = LocalRemote(tmp_path, follows=left)
+    try:
+        deadline = time.monotonic() + 60
+        while remote.status(left).state != "RUNNING":
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
     finally:
         remote.close()
 

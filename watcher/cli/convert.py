@@ -191,7 +191,7 @@ def _wanted(
 
 def _reached(wanted: Submission, rest: Mapping[str, Any]) -> AbstractContextManager[Remote]:
     size = sum(each.size for each in wanted.sources)
-    return reached(runs=True, timeout=rest["timeout"], upload=size)
+    return reached(timeout=rest["timeout"], upload=size)
 
 
 def _waiting(rest: Mapping[str, Any]) -> Waiting:

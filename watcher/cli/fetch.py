@@ -115,7 +115,7 @@ def download_all(uuid: str, output: str | None, timeout: float | None) -> None:
     """
     target = target_of(output, f"{uuid}.zip")
     check_writable(target)
-    with reached(runs=True, timeout=timeout) as remote, Bars() as bars:
+    with reached(follows=uuid, timeout=timeout) as remote, Bars() as bars:
         archive(remote, uuid, target, timeout=timeout, progress=bars.download(target.name))
     _told({"uuid": uuid}, (target,))
 

@@ -82,7 +82,7 @@ def status(uuid: str, watch: bool, timeout: float | None, patience: float) -> No
         with reached() as remote:
             _short(remote.status(uuid).document)
         return
-    with reached(runs=True, timeout=timeout) as remote, named(uuid):
+    with reached(follows=uuid, timeout=timeout) as remote, named(uuid):
         with Bars() as bars:
             found = follow(remote, uuid, Waiting(timeout, patience), _Watched(bars), bars.note)
         shown = {key: found.document.get(key) for key in SHORT}

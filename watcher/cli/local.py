@@ -20,20 +20,23 @@ from watcher.embedded.store import ENDED, REVOKED
 from watcher.errors import FileGone, JobLost, OutsideRoot, Refused, TooEarly
 
 BLOCK = 1 << 20
-GRACE = 1.0  # seconds that other jobs get when a command ends; they go on with the next one
+GRACE = 1.0  # seconds that its job gets when a command is interrupted
 HERE = "embedded"
 
 
 class LocalRemote:
     """The embedded scheduler on a state folder, for one command.
 
+    Runs what the command submits and the job that it follows; others that an interrupted command
+    left wait until somebody follows them, and hold nobody up.
+
     Raises:
         StateTaken: another process has the folder.
     """
 
-    def __init__(self, state: Path, *, runs: bool) -> None:
+    def __init__(self, state: Path, *, follows: str = "") -> None:
         self._scheduler = EmbeddedScheduler(
-            EmbeddedOptions(state=state, grace=GRACE, idle=not runs)
+            EmbeddedOptions(state=state, grace=GRACE, revives=(follows,))
         )
 
     def processes(self) -> tuple[str, ...]:
@@ -121,5 +124,5 @@ class LocalRemote:
         return wire.job(documents.submitted(remote, wanted.name), HERE)
 
     def close(self) -> None:
-        """Stop; what still runs is left for the next command that runs jobs."""
+        """Stop; what still runs is left for the next command that follows it."""
         self._scheduler.close()

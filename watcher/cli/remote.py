@@ -75,12 +75,12 @@ class Remote(Protocol):
 
 @contextmanager
 def reached(
-    *, runs: bool = False, timeout: float | None = None, upload: int = 0
+    *, follows: str = "", timeout: float | None = None, upload: int = 0
 ) -> Iterator[Remote]:
     """The scheduler of this command line.
 
     Args:
-        runs: jobs must go on meanwhile, if the scheduler is in this process.
+        follows: the job that must go on meanwhile, if the scheduler is in this process.
         timeout: seconds that a person wants to wait in all; a single answer gets no more, and never
             less than ten.
         upload: bytes that will be sent: the reply comes only when the server has stored them.
@@ -90,7 +90,7 @@ def reached(
     if connection.url == EMBEDDED:
         from watcher.cli.local import LocalRemote  # noqa: PLC0415  (no client needs it)
 
-        remote = LocalRemote(state_folder(os.environ), runs=runs)
+        remote = LocalRemote(state_folder(os.environ), follows=follows)
     else:
         if connection.insecure:
             import urllib3  # noqa: PLC0415  (only here)

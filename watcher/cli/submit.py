@@ -126,7 +126,7 @@ def _taken(rest: dict[str, Any], entrypoint: str) -> tuple[dict[str, Any], str, 
 
 def _run(wanted: Submission, wish: Wish) -> int:
     size = sum(each.size for each in wanted.sources)
-    with reached(runs=True, timeout=wish.waiting.timeout, upload=size) as remote:
+    with reached(timeout=wish.waiting.timeout, upload=size) as remote:
         with Bars() as bars:
             job = send(remote, wanted, bars)
             stays = wish.watch or chosen().url == EMBEDDED

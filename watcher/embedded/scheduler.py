@@ -12,7 +12,7 @@ import json
 import shutil
 import threading
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -47,9 +47,9 @@ class EmbeddedOptions:
     ``state`` is the folder that holds ``jobs``; ``workers`` 0 is one a core; ``processes`` is a
     folder of own process scripts; ``memory`` in bytes limits each job, 0 shares three quarters of
     the machine; ``grace`` in seconds is what running jobs get when it closes; ``package`` holds the
-    built-in processes; ``idle`` starts no job: for whoever only looks at them; ``hire`` gives the
-    executor, None runs the jobs on this machine; ``withheld`` tells the secrets that jobs do not
-    inherit with the environment.
+    built-in processes; ``revives`` are the jobs of earlier owners that go on, None for all: the
+    others wait for an owner who wants them; ``hire`` gives the executor, None runs the jobs on this
+    machine; ``withheld`` tells the secrets that jobs do not inherit with the environment.
     """
 
     state: Path
@@ -59,7 +59,7 @@ class EmbeddedOptions:
     grace: float = 5.0
     starts: int = 25
     package: str = PROCESSES
-    idle: bool = False
+    revives: Collection[str] | None = None
     hire: Hire | None = None
     withheld: Callable[[], Iterable[str]] = tuple
 
@@ -294,7 +294,7 @@ def _here(chosen: EmbeddedOptions) -> Hire:
         starts=chosen.starts,
         package=chosen.package,
         grace=chosen.grace,
-        idle=chosen.idle,
+        revives=chosen.revives,
         withheld=chosen.withheld,
     )
 

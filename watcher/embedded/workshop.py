@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 
@@ -34,7 +34,7 @@ class Benches:
     starts: int = 25
     package: str = PROCESSES
     grace: float = 5.0
-    idle: bool = False
+    revives: Collection[str] | None = None
     withheld: Callable[[], Iterable[str]] = tuple
 
 
@@ -54,10 +54,10 @@ class Workshop:
         self._bench = Bench(_Kept(books), books.folders, self.pool, memory, chosen.starts)
 
     def recover(self, unfinished: Sequence[Job]) -> None:
-        """See ``Executor``; what had begun begins again."""
+        """See ``Executor``; what had begun begins again, where it is wanted."""
         for job in unfinished:
             self._books.store.requeue(job.id)
-            if not self._chosen.idle:
+            if self._chosen.revives is None or job.id in self._chosen.revives:
                 self.put(job)
 
     def put(self, job: Job) -> None:
