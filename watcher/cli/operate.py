@@ -104,7 +104,6 @@ def _run(config: Path | None, patience: float | None, *, verbose: bool) -> int:
             log.warning("config.warning", reason=warning)
         return fresh.settings
 
-    signal.signal(signal.SIGHUP, signal.SIG_IGN)  # a reload asked for before there is anything
     wait = math.inf if patience is None else patience
     service = Service(settings, log, configuration=again, patience=wait)
     service.handle_signals()
@@ -147,7 +146,9 @@ def reload(config: Path | None) -> int:
 
 
 def _end_at_once(code: int) -> None:
-    """Until the service listens to signals nothing has begun that is to be drained."""
+    """Until the service listens to signals nothing has begun that is to be drained, or reloaded:
+    the configuration is read after this."""
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: os._exit(code))
 
