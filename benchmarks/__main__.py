@@ -28,6 +28,8 @@ EVERY = {
     "serve": "2 GB up and down through `watcher serve` (2 min)",
 }
 
+BY_NAME = ("soak", "crowd")
+
 
 def main(words: list[str]) -> int:
     if words and words[0] in ("-h", "--help"):
@@ -35,9 +37,10 @@ def main(words: list[str]) -> int:
         for name, what in EVERY.items():
             print(f"  {name:10} {what}")
         print("  soak       minutes to hours of mixed load and faults (by name only)")
+        print("  crowd      several watchers, killed and paused at random (by name only)")
         return 0
-    if words and words[0] not in {*EVERY, "soak"}:
-        print(f"no such benchmark: {words[0]}; there are: {' '.join([*EVERY, 'soak'])}")
+    if words and words[0] not in {*EVERY, *BY_NAME}:
+        print(f"no such benchmark: {words[0]}; there are: {' '.join([*EVERY, *BY_NAME])}")
         return 2
     if words:
         return _run(words[0], words[1:])
