@@ -79,9 +79,11 @@ def known(connection: Connection, folder: str, directory: str) -> set[tuple[str,
     """The live records directly in a directory: name, size, time."""
     asked = _in_directory(select(F.name, F.size, F.mtime_ns), folder, encoded(directory))
     # the driver's own rows: a scan of a million files has no time for another object each
-    with closing(connection.execute(asked.where(LIVE)).cursor) as found:
-        rows = found.fetchall()
-    return {(str(name, "utf-8", "surrogateescape"), size, at) for name, size, at in rows}
+    found: set[tuple[str, int, int]] = set()
+    with closing(connection.execute(asked.where(LIVE)).cursor) as cursor:
+        while rows := cursor.fetchmany(CHUNK):
+            found |= {(str(name, "utf-8", "surrogateescape"), size, at) for name, size, at in rows}
+    return found
 
 
 def directories(connection: Connection, folder: str, after: bytes | None) -> list[bytes]:
