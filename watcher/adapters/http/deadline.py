@@ -64,6 +64,7 @@ class Deadlines:
             sock.shutdown(socket.SHUT_RDWR)
 
 
+SENT = 256 << 10  # bytes of a body read and sent at once; the library's own 16 KiB cost more
 _DEADLINES = Deadlines()  # a thread a process, and none until it is needed
 
 
@@ -92,7 +93,7 @@ class Bounded(HTTPAdapter):
 
     def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
         """As the base; its pools make our connections."""
-        super().init_poolmanager(*args, **kwargs)
+        super().init_poolmanager(*args, blocksize=SENT, **kwargs)
         kinds: dict[str, tuple[type, type]] = {"http": (HTTPConnectionPool, HTTPConnection)}
         kinds["https"] = (HTTPSConnectionPool, HTTPSConnection)
         self.poolmanager.pool_classes_by_scheme = {

@@ -28,17 +28,17 @@ class Body:
 
     def __init__(self, chunks: Iterator[bytes], size: int) -> None:
         self._chunks = chunks
-        self._held = b""
+        self._held = memoryview(b"")  # a view: cutting a piece off copies nothing of the rest
         self.len = size
         self.failure: Exception | None = None
 
     def read(self, size: int = -1, /) -> bytes:
         """Up to ``size`` bytes (all that remain when negative)."""
         want = self.len if size < 0 else min(size, self.len)
-        parts: list[bytes] = []
+        parts: list[memoryview] = []
         while want:
             if not self._held:
-                self._held = self._next()
+                self._held = memoryview(self._next())
             part, self._held = self._held[:want], self._held[want:]
             parts.append(part)
             want -= len(part)
