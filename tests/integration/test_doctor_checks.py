@@ -41,14 +41,19 @@ def settings(root, *, url="embedded", http=None, process="convert_file", token=N
 
 @pytest.fixture
 def answering():
-    """A scheduler that answers every question with one status and body."""
+    """A scheduler that answers every question with one status and body; its list of processes is
+    open to all, as a Pixyz Scheduler's is."""
     servers = []
+    processes = {"processes": ["convert_file", "sleep"]}
 
-    def serve(status, body):
+    def serve(status=200, body=None):
         class Answer(BaseHTTPRequestHandler):
             def do_GET(self):
-                text = json.dumps(body).encode()
-                self.send_response(status)
+                open_to_all = self.path == "/processes"
+                job = {"uuid": self.path.rpartition("/")[2], "name": None, "status": "PENDING"}
+                job |= {"progress": None, "error": None}
+                text = json.dumps(processes if open_to_all else body or job).encode()
+                self.send_response(200 if open_to_all else status)
                 self.send_header("content-type", "application/json")
                 self.send_header("content-length", str(len(text)))
                 self.end_headers()
@@ -79,7 +84,7 @@ def test_a_scheduler_that_wants_another_token(tmp_path, answering):
 
 
 def test_a_scheduler_without_the_process_and_one_with_it(tmp_path, answering):
-    url = answering(200, {"processes": ["convert_file", "sleep"]})
+    url = answering()
     known = settings(tmp_path, url=url)
     (one,) = lines.schedulers(settings(tmp_path, url=url, process="paint"))
     assert (one.level, one.found) == (Level.MEND, "it has no process paint")

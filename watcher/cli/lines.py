@@ -23,7 +23,7 @@ from watcher import samples
 from watcher.cli.findings import Finding, mend, note, ok
 from watcher.cli.options import daemon_runs
 from watcher.core.model import Phase
-from watcher.core.ports import JobRequest, Source
+from watcher.core.ports import Backend, JobRequest, Source
 from watcher.core.settings import PASS, SchedulerSettings, Settings
 from watcher.embedded.scheduler import EmbeddedOptions, EmbeddedScheduler
 from watcher.errors import Unauthorized, WatcherError
@@ -41,13 +41,25 @@ def schedulers(settings: Settings) -> Iterator[Finding]:
             yield from _asked(settings, name, one)
 
 
+def served(backend: Backend) -> set[str]:
+    """The processes of a scheduler that takes our token.
+
+    The list itself is open to all on a Pixyz Scheduler, so a job that nobody has is asked for too.
+
+    Raises:
+        SchedulerError: it cannot be reached, or refuses.
+    """
+    backend.status([str(uuid.uuid4())])
+    return set(backend.processes())
+
+
 def _asked(settings: Settings, name: str, one: SchedulerSettings) -> Iterator[Finding]:
     from watcher.daemon.schedulers import build_backend  # noqa: PLC0415  (--help stays quick)
 
     what = f"scheduler {name}"
     backend = build_backend(one, settings.state)
     try:
-        known = set(backend.processes())
+        known = served(backend)
     except Unauthorized as error:
         yield mend(what, str(error), "mend `token` or `token_file` of this scheduler")
         return
@@ -138,7 +150,11 @@ def _job(scheduler: EmbeddedScheduler, process: str, params: dict[str, Any]) -> 
     began = time.monotonic()
     sent = scheduler.submit(
         JobRequest(
-            key=str(uuid.uuid4()), name="doctor", process=process, params=params, sources=(source,)
+            key=str(uuid.uuid4()),
+            name="doctor",
+            process=process,
+            params=params,
+            sources=(source,),
         )
     )
     while time.monotonic() - began < PATIENCE:

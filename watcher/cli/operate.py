@@ -175,12 +175,13 @@ def check(config: Path | None, online: bool) -> int:  # noqa: FBT001
 
 def _ask_schedulers(settings: Settings) -> None:
     """Ask each scheduler for its processes, and whether it knows those of the rules."""
-    from watcher.daemon.schedulers import build_backend  # noqa: PLC0415  (--help stays quick)
+    from watcher.cli.lines import served  # noqa: PLC0415  (--help stays quick)
+    from watcher.daemon.schedulers import build_backend  # noqa: PLC0415  (likewise)
 
     for name, scheduler in settings.schedulers.items():
         backend = build_backend(scheduler, settings.state)
         try:
-            known = set(backend.processes())
+            known = served(backend)
         finally:
             backend.close()
         wanted = {
