@@ -186,6 +186,27 @@ def test_a_dead_watchers_jobs_on_a_scheduler_are_followed_and_not_sent_again(stu
         assert set(names.values()) <= {1}, names
 
 
+def test_a_database_that_goes_away_for_a_while_is_waited_for(studio, postgres_server):
+    with studio(done="./archive") as made:
+        made.start("a")
+        made.start("b")
+        made.wait(lambda: sum(row["event"] == "root.online" for _, row in made.rows()) == 2)
+        wanted = contents(60)
+        for number, (name, content) in enumerate(wanted.items()):
+            made.drop(name, content)
+            if number == 20:
+                postgres_server.stop(signal.SIGQUIT)
+            if number == 40:
+                made.wait(lambda: any(row["event"] == "trouble" for _, row in made.rows()))
+                postgres_server.start()
+        made.wait(lambda: made.delivered() == wanted)
+        made.wait(lambda: len(list((made.folder / "archive").iterdir())) == 60)
+        for process in made.watchers.values():
+            process.send_signal(signal.SIGTERM)
+        assert [process.wait(60) for process in made.watchers.values()] == [0, 0]
+        assert not [row for _, row in made.rows() if row["event"] in ("fault", "file.failed")]
+
+
 @pytest.mark.parametrize("seed", [1, 2])
 def test_a_paused_watcher_publishes_nothing_after_it_was_given_up(studio, seed):
     chance = random.Random(seed)  # noqa: S311
