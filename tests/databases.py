@@ -37,6 +37,7 @@ class Postgres:
         self.folder, self.binaries = folder, binaries
         self.port = free_port()
         self.url = f"postgresql://tester@127.0.0.1:{self.port}/watcher"
+        self.hosts = "127.0.0.1"  # where it listens from its next start on
         self.process = None
 
     def _as(self, *words, **more):
@@ -74,7 +75,7 @@ class Postgres:
         self.sql("CREATE DATABASE watcher", "postgres")
 
     def start(self):
-        options = ["-h", "127.0.0.1", "-p", self.port, "-k", self.folder]
+        options = ["-h", self.hosts, "-p", self.port, "-k", self.folder]
         with (self.folder / "log").open("ab") as log:
             self.process = self._as(
                 self.binaries / "postgres", "-D", self.folder / "data", *options, stderr=log

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -54,12 +55,12 @@ class Studio:
         (folder / "in").mkdir()
         (folder / "slow.py").write_text(SLOW)
 
-    def start(self, name):
+    def start(self, name, *, prefix=()):
         config = self.folder / f"{name}.yaml"
         config.write_text(CONFIG.format(name=name, **vars(self)))
         with (self.folder / f"{name}.log").open("ab") as log:
             self.watchers[name] = subprocess.Popen(
-                [sys.executable, "-m", "watcher", "run", "-c", config],
+                [*prefix, sys.executable, "-m", "watcher", "run", "-c", config],
                 cwd=self.folder,
                 env={**os.environ, "PYTHONPATH": str(ROOT)},
                 stdout=log,
@@ -204,6 +205,61 @@ def test_a_database_that_goes_away_for_a_while_is_waited_for(studio, postgres_se
         for process in made.watchers.values():
             process.send_signal(signal.SIGTERM)
         assert [process.wait(60) for process in made.watchers.values()] == [0, 0]
+        assert not [row for _, row in made.rows() if row["event"] in ("fault", "file.failed")]
+
+
+NEAR, FAR = "10.213.7.1", "10.213.7.2"  # in a network of the test's own
+
+
+@pytest.fixture
+def far_away(postgres_server):
+    """A host of its own, joined to the database by one line: its name, and a switch for it."""
+    name, line = f"w{os.getpid()}", f"v{os.getpid()}"
+    if os.geteuid() != 0 or not shutil.which("ip") or ip("netns", "add", name).returncode:
+        pytest.skip("may not make a network namespace here")
+    for words in (
+        ("link", "add", line, "type", "veth", "peer", "name", "far0", "netns", name),
+        ("addr", "add", f"{NEAR}/30", "dev", line),
+        ("link", "set", line, "up"),
+        ("-n", name, "addr", "add", f"{FAR}/30", "dev", "far0"),
+        ("-n", name, "link", "set", "far0", "up"),
+    ):
+        assert ip(*words).returncode == 0
+    hosts, postgres_server.hosts = postgres_server.hosts, f"127.0.0.1,{NEAR}"
+    postgres_server.stop()
+    with (postgres_server.folder / "data/pg_hba.conf").open("a") as rules:
+        rules.write(f"host all all {FAR}/32 trust\n")
+    postgres_server.start()
+    yield name, lambda way: ip("link", "set", line, way)
+    postgres_server.stop()
+    postgres_server.hosts = hosts
+    postgres_server.start()
+    ip("netns", "del", name)
+
+
+def ip(*words):
+    return subprocess.run(["ip", *words], capture_output=True)
+
+
+def test_a_watcher_whose_line_is_cut_is_taken_over_from_and_comes_back(studio, far_away):
+    name, line = far_away
+    with studio(done="./archive") as made:
+        made.start("a")
+        near, made.url = made.url, made.url.replace("127.0.0.1", NEAR)
+        made.start("b", prefix=["ip", "netns", "exec", name])
+        made.url = near
+        made.wait(lambda: sum(row["event"] == "root.online" for _, row in made.rows()) == 2)
+        wanted = contents(80)
+        for number, (file, content) in enumerate(wanted.items()):
+            made.drop(file, content)
+            if number == 40:
+                line("down")
+        made.wait(lambda: made.delivered() == wanted)
+        made.wait(lambda: made.seats() == 1)
+        line("up")
+        made.wait(lambda: made.seats() == 2)
+        made.drop("late.bin", b"late")
+        made.wait(lambda: len(made.delivered()) == 81)
         assert not [row for _, row in made.rows() if row["event"] in ("fault", "file.failed")]
 
 

@@ -19,7 +19,7 @@ from watcher.core.ports import Clock, Files, Ledger, Listing
 from watcher.core.settings import Folder
 from watcher.daemon.roots import Roots, Trust, Walked
 from watcher.daemon.sightings import Absent, Fault, Refusal, RootState, ScanDone, Sighting
-from watcher.errors import FileError, FolderOffline
+from watcher.errors import FileError, FolderOffline, LedgerAway
 
 ASKED = 1000  # more asked directories than this are one full scan
 GROUP = 500
@@ -148,6 +148,9 @@ class Scan:
         """One turn; False when it failed, and then all is scanned anew: nothing may be lost."""
         try:
             return self._turned()
+        except LedgerAway:  # the engine waits for it too, and tells
+            self.ask()
+            return False
         except Exception as error:  # noqa: BLE001  (the thread must outlive any surprise)
             self.ask()
             self._fault(error)

@@ -21,6 +21,7 @@ from watcher.errors import LedgerUnusable
 # seconds that a transaction may lie open without a word, and that anybody waits for a lock: a
 # watcher that was paused in the middle of one would hold all others up for ever
 PAUSED = 4
+CUT = 10  # seconds without an answer after which a line counts as cut
 CONNECT = 10  # seconds to wait for a database server
 READERS = 4  # connections kept for reading
 
@@ -80,6 +81,11 @@ def postgres_engine(url: str, *, writes: bool, many: int = 1) -> Engine:
             connect_args={
                 "connect_timeout": CONNECT,
                 "application_name": session(),
+                # a server behind a cut line is given up before the kernel would (libpq's names)
+                "keepalives_idle": 5,
+                "keepalives_interval": 2,
+                "keepalives_count": 3,
+                "tcp_user_timeout": CUT * 1000,
                 "options": f"-c idle_in_transaction_session_timeout={PAUSED * 1000}"
                 f" -c lock_timeout={PAUSED * 1000}",
             },
