@@ -15,6 +15,7 @@ import time
 from collections import Counter
 from pathlib import Path
 
+import pytest
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, rule
@@ -206,7 +207,7 @@ class Life(RuleBasedStateMachine):
         assert b'"fault"' not in self.log(), self.tail()
 
 
-TestLife = Life.TestCase
+TestLife = pytest.mark.timeout(120 + 30 * EXAMPLES)(Life.TestCase)
 TestLife.settings = settings(
     max_examples=EXAMPLES,
     stateful_step_count=14,

@@ -12,7 +12,7 @@ from tests import build
 from tests.fakes.files import EFFECTS, FailingFiles
 from tests.rehearsal import Rehearsal
 from watcher.core.model import FileState
-from watcher.errors import Denied, FileError, FolderOffline, NoSpace
+from watcher.errors import Denied, FileError, FolderOffline, NoSpace, OutsideRoot
 
 KINDS = {
     "full": NoSpace("the disk is full"),
@@ -115,3 +115,45 @@ def test_a_disk_that_fails_for_an_hour_goes_on_when_it_is_mended(rule, effect, k
         made.clock.advance(30.0)
         made.finish()
     account(made, body, swept=effect != "discard")
+
+
+@dataclass
+class Refusing:
+    """A scheduler whose outputs cannot be kept on our disk for the first tries."""
+
+    real: Any
+    error: FileError
+    left: int = 3
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.real, name)
+
+    def fetch(self, remote: str, into: Any) -> Any:
+        self.left -= 1
+        if self.left >= 0:
+            raise self.error
+        return self.real.fetch(remote, into)
+
+
+@pytest.mark.parametrize("kind", sorted(KINDS))
+def test_outputs_that_cannot_be_kept_for_a_while_are_fetched_again(kind):
+    made = studio("job")
+    refusing = Refusing(made.farm, KINDS[kind])
+    made.world = replace(made.world, backends={"default": refusing})
+    body = made.drop("a.step")
+    for _ in range(10):
+        made.finish()
+        made.clock.advance(30.0)
+    assert refusing.left < 0
+    assert made.delivered(body)
+    account(made, body)
+
+
+def test_an_output_whose_name_can_never_be_given_fails():
+    made = studio("job")
+    error = OutsideRoot("the name leads out", where="../x")
+    made.world = replace(made.world, backends={"default": Refusing(made.farm, error, 99)})
+    body = made.drop("a.step")
+    made.finish()
+    assert made.failed(body)
+    assert "leads out" in made.work("a.step").file.reason

@@ -245,7 +245,7 @@ def _fetched(step: Step, outcome: Outcome, context: Context) -> Step:
         _not_yet(step, effect, error, context)
     elif isinstance(error, JobLost):
         lost(step, job, str(error), context)
-    elif result.ours and isinstance(error, MENDABLE):
+    elif result.ours and not isinstance(error, (*HOPELESS, FileGone, FileChanged)):
         hold(step, effect, error, context)
     else:
         fail(step, now, reason=str(error), job=job)

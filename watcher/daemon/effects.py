@@ -40,7 +40,7 @@ from watcher.daemon.delivering import (
 from watcher.daemon.disposal import bring_back, dispose, quarantine
 from watcher.daemon.sending import submit, token, unchanged
 from watcher.daemon.world import World
-from watcher.errors import WatcherError
+from watcher.errors import FileError, WatcherError
 
 
 def perform(world: World, effect: Effect) -> Result:
@@ -97,7 +97,10 @@ def file_of(name: str) -> int | None:
 def _fetch(world: World, effect: Fetch) -> Result:
     folder = world.folder(effect.file.folder, effect.file.id)
     into = emptied(world, folder, effect.file, effect.job)
-    return Staged(world.backends[effect.job.scheduler].fetch(effect.job.remote, into))
+    try:
+        return Staged(world.backends[effect.job.scheduler].fetch(effect.job.remote, into))
+    except FileError as error:  # a scheduler's own troubles are of another class
+        raise OnOurSide(error) from error
 
 
 def _identify(world: World, effect: Identify) -> Result:
