@@ -49,8 +49,9 @@ def served(backend: Backend) -> set[str]:
     Raises:
         SchedulerError: it cannot be reached, or refuses.
     """
+    known = set(backend.processes())
     backend.status([str(uuid.uuid4())])
-    return set(backend.processes())
+    return known
 
 
 def _asked(settings: Settings, name: str, one: SchedulerSettings) -> Iterator[Finding]:
