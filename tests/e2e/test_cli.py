@@ -75,6 +75,14 @@ def test_run_refuses_a_bad_configuration_in_json_off_a_terminal(place):
     assert not (place / "var").exists()
 
 
+def test_nothing_to_retry_is_no_fault_also_before_the_first_start(place):
+    done = watcher("retry", "--failed", cwd=place)
+    assert (done.returncode, done.stdout) == (0, "nothing to retry\n")
+    done = watcher("retry", "in/a.stl", cwd=place)
+    assert done.returncode == 2
+    assert "nothing has ever failed here" in done.stderr
+
+
 def test_check_online_asks_the_scheduler(place):
     done = watcher("check", "--online", cwd=place)
     assert done.returncode == 0, done.stderr

@@ -190,8 +190,11 @@ def retry(config: Path | None, paths: tuple[str, ...], failed: bool) -> int:  # 
     if bool(paths) == failed:
         raise UsageError("name the files, or say --failed")
     ledger = ledger_of(settings, write=True)
-    if ledger is None:
+    if ledger is None and paths:
         raise UsageError("nothing has ever failed here", where=str(settings.state))
+    if ledger is None:  # as with a ledger in which nothing failed: no fault of a cron job
+        click.echo("nothing to retry")
+        return ExitCode.OK
     chosen = (
         failed_now(ledger) if failed else [_one_failed(settings, ledger, path) for path in paths]
     )
