@@ -497,3 +497,20 @@ def test_the_same_file_moved_back_from_the_archive_is_a_new_arrival():
     studio.finish()
     assert studio.work().file.arrival == 2
     assert studio.state() is FileState.ARCHIVED
+
+
+def test_a_content_that_was_delivered_under_another_name_is_not_converted_on_request():
+    studio = Studio(build.rule("convert", dedupe=True), done=Path("/archive"))
+    body = studio.drop("a.step")
+    studio.finish()
+    studio.drop("b.step", body)
+    other = studio.drop("c.step")
+    studio.finish()
+    assert studio.farm.runs == [body, other]
+    assert studio.state("b.step") is FileState.ARCHIVED
+    told = studio.ledger.history(studio.folder.name, "b.step")[0][1]
+    assert any("the content is that of a.step" in row.note for row in told)
+    # what failed was never delivered, and the same name again is the same content again
+    studio.drop("a.step", body)
+    studio.finish()
+    assert studio.farm.runs == [body, other]

@@ -189,6 +189,7 @@ def _rule(check: Checking, keys: RuleKeys) -> Rule:
         deliver=keys.deliver or "",
         on_conflict=keys.on_conflict,
         on_repeat=keys.on_repeat,
+        dedupe=keys.dedupe,
         wait_for_parts=keys.wait_for_parts,
         missing=keys.missing,
         when=_when(keys.when),

@@ -174,6 +174,9 @@ class RuleKeys(JobKeys):
     on_repeat: Literal["again", "skip", "version"] = told(
         "again", "when an unchanged file comes again: again | skip | version"
     )
+    dedupe: Flag = told(
+        default=False, meaning="convert no content that was delivered before under any name"
+    )
     wait_for_parts: Duration = told(60.0, "how long to wait for referenced files", "60s")
     missing: Literal["fail", "warn"] = told(
         "fail", "when referenced files do not come: fail | warn"

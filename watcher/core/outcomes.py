@@ -45,6 +45,7 @@ from watcher.core.lifecycle import (
 )
 from watcher.core.model import FileState, JobRecord, JobState, Output, Work
 from watcher.core.ports import OwnTarget
+from watcher.core.repeats import content_name
 from watcher.core.reports import Context, failed_run, lost
 from watcher.core.settings import PASS
 from watcher.errors import (
@@ -301,6 +302,9 @@ def _published(step: Step, outcome: Outcome, context: Context) -> Step:
         step.changes.extend(
             OwnTarget(file.folder, place.target, file.path, file.id) for place in effect.places
         )
+        content = content_name(context.rule, step.work.file)
+        if content:
+            step.changes.append(OwnTarget(file.folder, content, file.path, file.id))
     elif isinstance(result, Clash):
         _clashed(step, result, context)
     else:

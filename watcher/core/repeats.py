@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from watcher.core.delivery import stamp
-from watcher.core.model import FileRecord, FileState
+from watcher.core.model import FileRecord, FileState, printable
 from watcher.core.settings import Rule
 
 DELIVERED = (FileState.DELIVERED, FileState.ARCHIVED)
@@ -41,3 +41,18 @@ def skipped(earlier: FileRecord) -> str:
         f"not converted again: the content is that of arrival {earlier.arrival}, accepted "
         f"{stamp(earlier.accepted_at)} (on_repeat: skip)"
     )
+
+
+def content_name(rule: Rule, file: FileRecord) -> str:
+    """The name under which a delivered content is remembered for ``dedupe``; empty when it is not.
+
+    It is kept among the final names that sources own, where no path can have it: it begins with a
+    NUL. A file with parts has none, since its main file alone does not tell what it is.
+    """
+    told = rule.dedupe and file.digest and not file.parts
+    return f"\0{rule.name}\0{file.digest}" if told else ""
+
+
+def known_as(owner: str) -> str:
+    """Why a content is not converted under another name."""
+    return f"not converted: the content is that of {printable(owner)}, delivered before (dedupe)"

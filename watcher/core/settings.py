@@ -157,6 +157,7 @@ class Rule:
     deliver: str = ""
     on_conflict: Literal["own", "replace", "rename", "skip", "fail"] = "own"
     on_repeat: Literal["again", "skip", "version"] = "again"
+    dedupe: bool = False
     wait_for_parts: float = 60.0
     missing: Literal["fail", "warn"] = "fail"
     when: When | None = None

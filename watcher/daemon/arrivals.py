@@ -154,6 +154,7 @@ class Arrivals:
             return True
         earlier = self._books.arrivals_of(file)
         repeat = rule.on_repeat == "skip" and bool(repeats.candidates(rule, file, earlier))
+        repeat = repeat or (rule.dedupe and not file.parts and not one.asset.whole)
         alike = bool(earlier) and earlier[-1].print == file.print and not one.asset.whole
         if repeat or alike:
             self._hashing[at] = (file.id, one)
@@ -163,14 +164,22 @@ class Arrivals:
     def _skipped(self, step: Step, rule: Rule) -> bool:
         """Whether a file whose content is known now is an unwanted repeat, and so at its end."""
         books, file = self._books, step.work.file
-        earlier = repeats.repeated(rule, file, books.arrivals_of(file))
-        folder = books.folder(file.folder)
-        if earlier is None or folder is None:
+        folder, why = books.folder(file.folder), self._known_content(rule, file)
+        if folder is None or not why:
             return False
-        skip(step, folder, books.clock.now(), repeats.skipped(earlier))
+        skip(step, folder, books.clock.now(), why)
         books.take(step)
         books.tally.delivered += 1
         return True
+
+    def _known_content(self, rule: Rule, file: FileRecord) -> str:
+        """Why a content needs no conversion, nothing when it does."""
+        earlier = repeats.repeated(rule, file, self._books.arrivals_of(file))
+        if rule.on_repeat == "skip" and earlier is not None:
+            return repeats.skipped(earlier)
+        name = repeats.content_name(rule, file)
+        owner = self._books.ledger.owners(file.folder, [name]).get(name, "") if name else ""
+        return repeats.known_as(owner) if owner else ""
 
     def _hashed(self, file: FileRecord, result: Result) -> None:
         """The content of a file that is not accepted yet is known now."""
@@ -200,7 +209,8 @@ class Arrivals:
         holder = books.seat if lost or digest else 0
         now = books.clock.now()
         step = accept(asset, rule, ids, arrival=previous + 1, now=now, digest=digest, holder=holder)
-        if proof is None and previous and self._to_prove(one, rule, step.work.file):
+        again = previous > 0 or rule.dedupe
+        if proof is None and again and self._to_prove(one, rule, step.work.file):
             return
         waited = f"{rule.wait_for_parts:g} s"
         reason = f"files that it needs did not come within {waited}: {names}"
