@@ -205,6 +205,23 @@ def test_one_garbled_job_does_not_hide_the_others(server, client):
     asking.close()
 
 
+def test_a_failure_whose_details_cannot_be_read_waits_for_its_reason(server, client):
+    word = {"uuid": KEY, "status": "FAILURE", "error": None}
+
+    def says(request):
+        if b"/details" in request:
+            return [reply(b"Internal Server Error", head=b"HTTP/1.1 500 E\r\n")]
+        return [reply(json.dumps(word).encode())]
+
+    server.says = says
+    asking = Asking(client)
+    with pytest.raises(Garbled, match="its reason cannot be read yet"):
+        asking.words([KEY])
+    word["error"] = "Internal error"
+    assert asking.words([KEY])[KEY].error == "Internal error"
+    asking.close()
+
+
 @pytest.mark.parametrize(
     ("said", "trace", "words"),
     [

@@ -144,11 +144,14 @@ class Asking:
     def _short(self, remote: str) -> JobStatus | Garbled | None:
         """A result that is not JSON breaks the details for ever, but not the short form."""
         try:
-            return plain(self._client.status(remote))
+            said = self._client.status(remote)
         except JobLost:
             return None
         except (Garbled, Refused) as error:  # a refusal proves nothing of the job
             return Garbled(error.what, where=error.where)
+        if said.state is State.FAILURE and not said.error:
+            return Garbled("the job failed, and its reason cannot be read yet", where=remote)
+        return plain(said)
 
     def close(self) -> None:
         """End the threads."""
