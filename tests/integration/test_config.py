@@ -428,6 +428,24 @@ def test_trees_that_would_feed_on_each_other_are_refused(tmp_path, text, words):
     assert any(words in line for line in problems(tmp_path, text))
 
 
+@pytest.mark.parametrize(
+    ("text", "warned"),
+    [
+        ("notify: [{on: [failed], url: 'http://h/', secret: hunter2}]", True),
+        ("notify: [{on: [failed], url: 'http://h/', secret: '${HOOK:-}'}]", False),
+        ("ledger: postgresql://me:hunter2@db/w", True),
+        ("ledger: postgresql://me:${HOOK:-}@db/w", False),
+        ("ledger: postgresql://me@db/w", False),
+    ],
+)
+def test_other_secrets_in_an_open_file_are_warned_of(tmp_path, text, warned):
+    path = written(tmp_path, f"{text}\n{BASE}")
+    path.chmod(0o644)
+    told = load(path, ENVIRON).warnings
+    assert any("others can read" in line for line in told) == warned
+    assert "hunter2" not in " ".join(told)
+
+
 def test_relative_paths_are_relative_to_the_file(tmp_path, monkeypatch):
     monkeypatch.chdir("/")
     loaded = settings(tmp_path, BASE)

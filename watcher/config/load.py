@@ -7,6 +7,7 @@ for a file without a single problem; otherwise all of them are raised at once, i
 from __future__ import annotations
 
 import os
+import re
 import stat
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -21,6 +22,7 @@ from watcher.errors import ConfigError, UsageError
 
 SYSTEM = Path("/etc/watcher/watcher.yaml")
 BUILT_IN = Path(__file__).parent.parent / "embedded" / "processes"
+_PASSWORD = re.compile(r"\w+://[^/@:]*:(?!\$\{)[^/@]+@")  # user:password@, not from a variable
 LARGEST = 4 << 20  # bytes; nobody writes more by hand
 
 
@@ -138,16 +140,17 @@ def _text(path: Path) -> str:
 
 
 def _literal_tokens(tree: Tree) -> list[Place]:
-    """Where a token is written out in the file."""
-    found = []
-    holders = [tree.child("scheduler")]
-    farms = tree.child("schedulers")
+    """Where a token, a webhook's secret or the ledger's password is written out in the file."""
+    farms, hooks, ledger = (tree.child(name) for name in ("schedulers", "notify", "ledger"))
+    holders = [(tree.child("scheduler"), "token")]
     if farms is not None and isinstance(farms.value, dict):
-        holders += farms.value.values()
-    for holder in holders:
-        token = holder.child("token") if holder else None
-        if token is not None and token.raw and "${" not in token.raw:
-            found.append(token.place)
+        holders += [(farm, "token") for farm in farms.value.values()]
+    if hooks is not None and isinstance(hooks.value, list):
+        holders += [(hook, "secret") for hook in hooks.value]
+    held = [holder.child(key) for holder, key in holders if holder]
+    found = [one.place for one in held if one is not None and one.raw and "${" not in one.raw]
+    if ledger is not None and ledger.raw and _PASSWORD.match(ledger.raw):
+        found.append(ledger.place)
     return found
 
 
