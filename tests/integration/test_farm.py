@@ -101,42 +101,37 @@ def test_two_workers_share_the_queues_that_they_serve(farm, gate):
     assert len(gate.runs()) == 3
 
 
-def test_a_killed_worker_s_job_runs_once_more_or_is_given_up(farm, gate):
-    server = farm.server
-    with farm.worker("--workers", "2") as worker:
-        jobs = [gate.job(server), gate.job(server, retries=1)]
-        scripts = gate.begun(2)
-        for job in jobs:
-            server.wait(job, "RUNNING")
-        killed = time.monotonic()
-        worker.end(signal.SIGKILL)
-    for script in scripts:
-        until(lambda script=script: gone(script), what="its process to end with it")
-    with farm.worker("--workers", "1"):
-        gate.begun(3)
-        assert time.monotonic() - killed < 30  # 8 s and the machine's own slowness
-        gate.open()
-        assert delivered(server, jobs[0])["retry"] == 1
-        told = server.wait(jobs[1])
-        assert (told["status"], "given up" in told["error"]) == ("FAILURE", True)
-    assert len(gate.runs()) == 3
-
-
-def test_a_paused_worker_changes_nothing_when_it_wakes_up(farm, gate):
-    server = farm.server
-    with farm.worker("--workers", "1") as paused:
-        job = gate.job(server)
-        (first,) = gate.begun()
-        server.wait(job, "RUNNING")
-        paused.process.send_signal(signal.SIGSTOP)
-        with farm.worker("--workers", "1"):
-            gate.begun(2)
+def test_killed_and_paused_workers_lose_their_jobs_and_spoil_none(farm, gate, tmp_path):
+    """One job runs once more, one that was run again before is given up, one is taken from a
+    worker that wakes up later."""
+    server, late = farm.server, Gate(tmp_path / "late")
+    with farm.worker("--workers", "1", "--queues", "gpu") as paused:
+        taken = late.job(server, queue="gpu")
+        (first,) = late.begun()
+        with farm.worker("--workers", "2") as worker:
+            jobs = [gate.job(server), gate.job(server, retries=1)]
+            scripts = gate.begun(2)
+            for job in (*jobs, taken):
+                server.wait(job, "RUNNING")
+            stopped = time.monotonic()
+            paused.process.send_signal(signal.SIGSTOP)
+            worker.end(signal.SIGKILL)
+        for script in scripts:
+            until(lambda script=script: gone(script), what="its process to end with it")
+        with farm.worker("--workers", "2", "--queues", "cpu,gpu"):
+            gate.begun(3)
+            late.begun(2)
+            assert time.monotonic() - stopped < 30  # 8 s and the machine's own slowness
             paused.process.send_signal(signal.SIGCONT)
             until(lambda: gone(first), what="the orphan to be stopped")
             gate.open()
-            told = delivered(server, job)
-            assert told["result"] != first
-            assert told["retry"] == 1
+            late.open()
+            assert delivered(server, jobs[0])["retry"] == 1
+            told = delivered(server, taken)
+            assert (told["retry"], told["result"] != first) == (1, True)
+            told = server.wait(jobs[1])
+            assert (told["status"], "given up" in told["error"]) == ("FAILURE", True)
+    assert (len(gate.runs()), len(late.runs())) == (3, 2)
 
 
 def test_cancelling_reaches_a_running_job_and_a_waiting_one_never_runs(farm, gate):
@@ -203,7 +198,7 @@ def test_serve_killed_and_started_again_finds_what_workers_did(redis_server, tmp
     assert len(gate.runs() + late.runs()) == 2
 
 
-@pytest.mark.parametrize("how", ["emptied", "restarted"])
+@pytest.mark.parametrize("how", ["emptied", "dropped", "restarted"])
 def test_a_broker_that_lost_everything_loses_no_job(own, gate, how):
     broker, farm = own
     server = farm.server
@@ -212,10 +207,10 @@ def test_a_broker_that_lost_everything_loses_no_job(own, gate, how):
         gate.begun()
         server.wait(running, "RUNNING")
         waiting = [gate.job(server) for _ in range(3)]
-        if how == "emptied":
+        if how != "restarted":
             queue = f"watcher.{(server.state / 'jobs' / 'farm').read_text()}.cpu\x06\x165"
             until(lambda: broker.ask("LLEN", queue) == b":3", what="the queue")
-            broker.ask("FLUSHALL")
+            broker.ask(*(["FLUSHALL"] if how == "emptied" else ["DEL", queue]))
         else:
             broker.stop()
             gate.open()
@@ -230,6 +225,23 @@ def test_a_broker_that_lost_everything_loses_no_job(own, gate, how):
     assert len(gate.runs()) == 1 + len(waiting)
     told = "".join(server.lines)
     assert broker.password not in told
+
+
+def test_a_worker_drains_while_its_broker_is_away(own, gate):
+    broker, farm = own
+    with farm.worker("--workers", "1") as worker:
+        job = gate.job(farm.server)
+        gate.begun()
+        farm.server.wait(job, "RUNNING")
+        broker.stop()
+        worker.process.send_signal(signal.SIGTERM)
+        worker.said("worker.stopping")
+        threading.Event().wait(2.0)  # in which it must not end the job's process
+        gate.open()
+        assert worker.process.wait(60) == 0
+    broker.start()
+    assert delivered(farm.server, job)["retry"] == 0
+    assert len(gate.runs()) == 1
 
 
 def trouble(server):

@@ -62,9 +62,12 @@ class Crew:
         return True
 
     def close(self) -> None:
-        """Let the processes go; nothing may run any more."""
+        """Wait until nothing runs any more, and let the processes go."""
+        for _ in self._hands:
+            self._free.get()
         for hand in self._hands:
             hand.lane.close()
+            self._free.put(hand)  # for a late task, which is declined
         self._hall.pool.close()
 
 

@@ -190,7 +190,14 @@ class Dispatcher:
             self._put_again(again)
         if not self._roster.reachable_since:
             self._roster.reachable_since = time.monotonic()
+            self._catch_up()
         self._reachable.set()
+
+    def _catch_up(self) -> None:
+        """Read the verdicts that nobody could tell of."""
+        for job_id, live in list(self._roster.live.items()):
+            if self._referee.finish(job_id, live.attempt):
+                self._roster.leave(job_id, live)
 
     def _put_again(self, jobs: Sequence[str]) -> None:
         for job in self._books.store.many(jobs).values():

@@ -87,6 +87,9 @@ class Worker:
         try:
             self._work(farm, crew, name)
         finally:
+            # Celery does not always wait for its threads: not when the broker is away
+            self._draining.set()
+            pulse.leaving = True
             crew.close()
             pulse.stop()
 
