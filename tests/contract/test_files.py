@@ -193,7 +193,7 @@ def test_a_walk_lists_every_folder_parents_first(world):
     assert list(found) == ["", "a", "a/b"]
     assert [entry.name for entry in found["a"].files] == ["1"]
     assert (found["a"].folders, found["a"].odd, found["a"].error) == (("b",), ("fifo",), "")
-    assert found[""].files[0].facts.lease is Lease.UNKNOWN
+    assert next(found[""].files).facts.lease is Lease.UNKNOWN
 
 
 def test_a_walk_may_start_below_and_stay_there(world):
@@ -213,7 +213,7 @@ def test_a_walk_names_skipped_folders_and_never_enters_them(world):
 
 def test_a_folder_that_is_gone_is_walked_as_empty(world):
     (listing,) = world.files.walk(world.root, "gone")
-    assert (listing.files, listing.folders, listing.error) == ((), (), "")
+    assert (listing.rows, listing.folders, listing.error) == ((), (), "")
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field, replace
 
 from watcher.adapters.observe import Observe
 from watcher.core import bundles, companions, rules
-from watcher.core.ports import Clock, Files, Ledger, Listing
+from watcher.core.ports import Clock, Entry, Files, Ledger, Listing
 from watcher.core.settings import Folder
 from watcher.daemon.roots import Roots, Trust, Walked
 from watcher.daemon.sightings import Absent, Fault, Refusal, RootState, ScanDone, Sighting
@@ -287,11 +287,11 @@ class Scan:
         """Hand over what the ledger does not know, and note what it knows and is not there."""
         known = self._sources.ledger.known(self.folder.name, listing.directory)
         prefix = f"{listing.directory}/" if listing.directory else ""
-        other = [entry for entry in listing.files if entry not in known]
+        other = [Entry._make(row) for row in listing.rows if row not in known]
         names = {entry.name for entry in other}
-        changed = known.difference(listing.files)  # or gone
+        changed = known.difference(listing.rows)  # or gone
         absent = [name for name, _, _ in changed if name not in names]
-        seen.files += len(listing.files)
+        seen.files += len(listing.rows)
         seen.known += len(known) - len(absent)
         seen.absent.extend(prefix + name for name in absent)
         new = [prefix + one.name for one in other if self._wanted(prefix + one.name, one.size)]

@@ -28,7 +28,7 @@ from watcher.adapters.files.beneath import (
 )
 from watcher.adapters.files.faults import Told, fault
 from watcher.core.model import Facts, Lease, nfc, printable
-from watcher.core.ports import Entry, Listing
+from watcher.core.ports import Listing
 from watcher.errors import FileError, FileGone, FolderOffline, OutsideRoot
 
 _DRIVE = re.compile(r"[A-Za-z]:")
@@ -134,10 +134,10 @@ def _listing(root: Path, directory: str) -> Listing:
 
 
 def _read(folder: int, directory: str) -> Listing:
-    files: list[Entry] = []
+    files: list[tuple[str, int, int]] = []
     folders: list[str] = []
     odd: list[str] = []
-    made, add = tuple.__new__, files.append  # this loop is all that a scan of many files costs
+    add = files.append  # this loop is all that a scan of many files costs
     with os.scandir(folder) as found:
         for entry in found:
             if entry.is_file(follow_symlinks=False):
@@ -145,7 +145,7 @@ def _read(folder: int, directory: str) -> Listing:
                     facts = entry.stat(follow_symlinks=False)
                 except FileNotFoundError:  # it has vanished since it was listed
                     continue
-                add(made(Entry, (entry.name, facts.st_size, facts.st_mtime_ns)))
+                add((entry.name, facts.st_size, facts.st_mtime_ns))
             elif entry.is_dir(follow_symlinks=False):
                 folders.append(entry.name)
             else:

@@ -32,14 +32,21 @@ class Entry(NamedTuple):
 class Listing:
     """One directory of a scan. ``error`` says why it could not be read (then nothing else is set).
 
+    ``rows`` are the files, each the plain tuple of an ``Entry``: a million objects of a class of
+    ours would keep the garbage collector busy for as long as reading them took.
     ``odd`` are names that are neither regular files nor folders (links, FIFOs, sockets, devices).
     """
 
     directory: str
-    files: tuple[Entry, ...] = ()
+    rows: tuple[tuple[str, int, int], ...] = ()
     folders: tuple[str, ...] = ()
     odd: tuple[str, ...] = ()
     error: str = ""
+
+    @property
+    def files(self) -> Iterator[Entry]:
+        """The files."""
+        return map(Entry._make, self.rows)
 
 
 @dataclass(frozen=True, slots=True)
