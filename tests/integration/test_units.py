@@ -59,7 +59,7 @@ class Live(KnownFiles):
 
 def live_ledger():
     made = Live()
-    made.known = lambda *_: {}
+    made.known = lambda *_: set()
     made.directories = lambda _: iter(())
     return made
 

@@ -142,7 +142,7 @@ class Collector:
             missing=(*((lacking,) if lacking else ()), *closed.missing),
             warnings=closed.warnings,
             cut=closed.cut,
-            stirred=max((entry.facts.ctime_ns / 1e9 for entry in junk), default=0.0),
+            stirred=max((entry.mtime_ns / 1e9 for entry in junk), default=0.0),
         )
 
     def _sequence(self, folder: Folder, unit: Unit, _read: Read) -> Collected | None:
