@@ -8,33 +8,17 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import click
 
 from watcher.cli import broker
+from watcher.cli.wanted import Wanted
 from watcher.config.values import duration
 from watcher.errors import UsageError
 
 FOREVER = "forever"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Wanted:
-    """What the command line asks for. ``keep`` in seconds, None is for ever; ``broker`` is
-    empty where jobs run on this machine."""
-
-    host: str
-    port: int
-    state: Path
-    token: str
-    scripts: bool
-    processes: Path | None
-    workers: int
-    keep: float | None
-    broker: str
 
 
 @click.command()

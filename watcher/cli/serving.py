@@ -14,7 +14,7 @@ from structlog.typing import FilteringBoundLogger
 
 from watcher import __version__
 from watcher.cli import broker
-from watcher.cli.serve import Wanted
+from watcher.cli.wanted import Wanted
 from watcher.core.settings import Secret
 from watcher.daemon import logs
 from watcher.embedded.executor import Hire
