@@ -11,7 +11,8 @@ import itertools
 import random
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 
 from watcher.core import assets, delivery, outcomes, pacing, queueing
 from watcher.core.effects import (
@@ -75,31 +76,38 @@ class Books:
     ) -> None:
         self.settings = settings
         self.former = former
+        self.stopping = False
+        self.draining = False  # as stopping, for the sake of a new configuration
+        # every question of the engine's thread is asked until it is answered
         self.ledger = patient(ledger, self._away, lambda: outside.back("ledger"))
         self.clock = clock
         self.outside = outside
-        self.share = outside.share
+        self.share = self._patiently(outside.share)
         self.seat = self.share.number if self.share is not None else 0
         self.active = Active()
         self.lanes = queueing.Lanes()
         self.polls = {name: Polls(one) for name, one in settings.schedulers.items()}
         self.tally = Tally()
         self.performing = 0
-        self.stopping = False
-        self.draining = False  # as stopping, for the sake of a new configuration
         self.assembled = {
-            folder.name for folder in settings.folders if ledger.assembled(folder.name)
+            folder.name for folder in settings.folders if self.ledger.assembled(folder.name)
         }
         self.effects: list[Effect] = []
         self.changes: list[Change] = []
         self._unrecorded: set[int] = set()  # files that ``changes`` tell of
-        self._claims = Claims(ledger, self.rule_of)
+        self._claims = Claims(self.ledger, self.rule_of)
         self._folders = {folder.name: folder for folder in settings.folders}
         self._rules = {
             (folder.name, rule.name): rule for folder in settings.folders for rule in folder.rules
         }
         self._timers: list[tuple[float, int, Effect | tuple[int, int]]] = []
         self._order = itertools.count()
+
+    def _patiently(self, share: Share | None) -> Share | None:
+        if share is None:
+            return None
+        back = partial(self.outside.back, "ledger")
+        return replace(share, seats=patient(share.seats, self._away, back))
 
     # ------------------------------------------------------------ looking things up
     def rule(self, folder: str, rule: str) -> Rule | None:
