@@ -290,7 +290,9 @@ class FileKeys(_Keys):
     """The whole file."""
 
     state: Text = told("./var", "where the ledger, staging and embedded jobs live; a local disk")
-    ledger: Text = told("sqlite", "where the record of all files is kept")
+    ledger: Text = told(
+        "sqlite", "the record of all files; postgresql://user@host/db: shared by several watchers"
+    )
     keep_history: Period = told(90 * 86400.0, "how long finished files are remembered", "90d")
     scheduler: SchedulerKeys = Field(
         default_factory=SchedulerKeys, description="where jobs run: the one named `default`"
