@@ -7,6 +7,7 @@ import json
 import os
 import signal
 import tarfile
+import tempfile
 import textwrap
 import threading
 import uuid
@@ -16,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import xxhash
 
 from watcher.core.model import Phase
 from watcher.core.ports import JobRequest, Source
@@ -38,6 +40,11 @@ PROCESSES = {
     "chooses": "import os\ndef isolation(name):\n"
     '    return "own" if name.endswith(".stp") else "reuse"\n'
     "def main(pc, params):\n    return os.getpid()\n",
+    "makes": 'import os\nISOLATION = "reuse"\ndef main(pc, params):\n'
+    "    for name, text in params.items():\n"
+    "        path = pc.get_output_dir(name)\n"
+    "        os.symlink(text[1:], path) if text[0] == '@' else open(path, 'w').write(text)\n"
+    "    return [len(params), 'x' * sum(map(len, params.values()))]\n",
     "dies": 'import os\nISOLATION = "reuse"\ndef main(pc, params):\n'
     '    os.kill(os.getpid(), params.get("signal", 9))\n',
 }
@@ -575,11 +582,72 @@ def test_own_processes_stand_beside_the_built_in_ones_and_win(rig):
     (rig.own / "mine.py").write_text('def main(pc, params):\n    """My words."""\n    return 1\n')
     (rig.own / "pid.py").write_text("def main(pc, params):\n    return 'mine'\n")
     (rig.own / "_hidden.py").touch()
-    assert rig.scheduler.processes() == ("alone", "chooses", "dies", "mine", "pid")
+    assert rig.scheduler.processes() == ("alone", "chooses", "dies", "makes", "mine", "pid")
     assert rig.scheduler.document("mine") == "My words."
     assert rig.scheduler.document("alone") == ""
     assert rig.run(process="mine").result == 1
     assert rig.run(process="pid").result == "mine"
+
+
+# ---------------------------------------------------------------- outputs of a shared worker
+def fetched(rig: Rig, job_id: str) -> dict[str, str]:
+    """What the outputs of a job are, each held against what was told of it."""
+    into = Path(tempfile.mkdtemp(dir=rig.folder))
+    found = {}
+    for one in rig.scheduler.fetch(job_id, into):
+        data = (into / one.name).read_bytes()
+        assert (len(data), xxhash.xxh3_128_hexdigest(data)) == (one.size, one.digest)
+        found[one.name] = data.decode()
+    return found
+
+
+def test_outputs_of_a_shared_worker_are_brought_as_it_listed_them(rig):
+    made = {"a.txt": "1", "deep/b.txt": "22"}
+    job = rig.run(process="makes", params=made)
+    assert job.result == [2, "xxx"]
+    assert fetched(rig, job.id) == made
+    assert fetched(rig, job.id) == made  # as often as it is asked
+
+
+def test_a_long_result_comes_whole(rig):
+    made = {"a.txt": "1" * 100_000}
+    job = rig.run(process="makes", params=made)
+    assert job.result == [1, "x" * 100_000]
+    assert fetched(rig, job.id) == made
+
+
+def test_a_link_among_outputs_is_proved(rig):
+    inside = rig.run(process="makes", params={"a.txt": "1", "b.txt": "@a.txt", "c.d": "@."})
+    assert fetched(rig, inside.id)["b.txt"] == "1"
+    outside = rig.run(process="makes", params={"a.txt": "@/etc/passwd"})
+    with pytest.raises(Refused, match="no regular file"):
+        fetched(rig, outside.id)
+
+
+@pytest.mark.parametrize("harm", ["longer", "link"])
+def test_an_output_that_is_no_longer_what_the_job_made_is_lost(rig, harm):
+    job = rig.run(process="makes", params={"a.txt": "1"})
+    path = rig.options.state / "jobs" / job.id / "outputs" / "a.txt"
+    if harm == "longer":
+        path.write_text("12")
+    else:
+        path.unlink()
+        path.symlink_to("/etc/passwd")
+    with pytest.raises(JobLost):
+        fetched(rig, job.id)
+
+
+def test_a_flood_of_words_holds_nothing_up(rig):
+    job = rig.run(
+        """
+        pc.progress_set_total(20_000)
+        for number in range(20_000): pc.progress_next(f"step {number}")
+        return "done"
+        """
+    )
+    assert job.result == "done"
+    assert job.steps[-1].info == "step 999"  # so many are kept
+    assert all(step.duration >= 0 for step in job.steps)
 
 
 # ---------------------------------------------------------------- owners and restarts
@@ -633,11 +701,14 @@ def test_a_job_whose_folder_was_damaged_fails_alone(tmp_path):
     go = tmp_path / "go"
     first = rig.submit(f"while not os.path.exists({str(go)!r}): time.sleep(0.01)")
     second = rig.submit("pass")
+    rig.scheduler.close()
     (rig.scheduler._folders.job(second) / "spec.json").write_text("{")
     go.touch()
-    assert rig.ended(first).status == "SUCCESS"
-    assert "could not be run" in rig.ended(second).error
-    rig.scheduler.close()
+    again = Rig(tmp_path)
+    again.until(first, lambda job: job.status == "SUCCESS")
+    failed = again.until(second, lambda job: job.status == "FAILURE")
+    assert "could not be run" in failed.error
+    again.scheduler.close()
 
 
 def test_phases_of_a_failed_job_reach_the_port(rig):

@@ -42,6 +42,7 @@ def build_backend(
             workers=scheduler.workers,
             processes=scheduler.processes,
             withheld=withheld,
+            durable=False,  # the ledger sends again what a power cut took
         )
     )
 

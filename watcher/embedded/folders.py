@@ -1,7 +1,8 @@
 """The folder of a job on disk: inputs written once, outputs by attempt, names proved.
 
-Imports the standard library, ``watcher.content``, ``watcher.core.ports`` and ``watcher.errors``.
+Imports the standard library, ``content``, ``core``, ``errors`` and the package's ``tree``.
 Invariant: a job's folder appears whole or not at all, and no name leads out of where it belongs.
+What the last moments wrote is also kept in memory, within bounds, and read there.
 
 ::
 
@@ -15,7 +16,7 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,11 +24,13 @@ from typing import Any
 from watcher import content
 from watcher.core.model import Fetched
 from watcher.core.ports import Source
+from watcher.embedded import tree
 from watcher.errors import FileGone, JobLost, OutsideRoot, Refused
 
 _NAME_BYTES = 255
 _KEPT_SUFFIX = 32
 _LOG = 64 << 20
+_REMEMBERED = 1024  # jobs whose specs, and whose outputs, are kept in memory too
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,10 +45,14 @@ class Folders:
 
     Args:
         root: the folder that holds them.
+        durable: whether what is kept outlives a power cut.
     """
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, *, durable: bool = True) -> None:
         self.root = root
+        self.durable = durable
+        self._specs: dict[str, dict[str, Any]] = {}
+        self._made: dict[str, tuple[Fetched, ...]] = {}
 
     def job(self, job_id: str) -> Path:
         """The folder of a job."""
@@ -56,18 +63,65 @@ class Folders:
         return Path(tempfile.mkdtemp(prefix=".new-", dir=self.root))
 
     def settle(self, draft: Path, job_id: str) -> None:
-        """Give a finished draft its name, durably. What an earlier crash left there goes."""
+        """Give a finished draft its name. What an earlier crash left there goes."""
         target = self.job(job_id)
-        shutil.rmtree(target, ignore_errors=True)
-        draft.rename(target)
-        _sync(self.root)
+        try:
+            draft.rename(target)
+        except OSError:
+            shutil.rmtree(target, ignore_errors=True)
+            draft.rename(target)
+        if self.durable:
+            tree.sync(self.root)
 
-    def remove(self, folder: Path) -> None:
-        """Delete a folder, by a name of its own first, so that no half of it is ever seen."""
-        doomed = self.draft()
-        with contextlib.suppress(FileNotFoundError):  # it is gone already
-            folder.rename(doomed / "job")
-        shutil.rmtree(doomed, ignore_errors=True)
+    def remove(self, job_id: str) -> None:
+        """Delete the folder of a job, by another name first, so that no half of it is seen."""
+        self._specs.pop(job_id, None)
+        self._made.pop(job_id, None)
+        doomed = self.root / f".old-{job_id}"
+        try:
+            self.job(job_id).rename(doomed)
+            tree.delete(str(doomed))
+        except OSError:  # it is gone already, or holds what cannot be deleted so plainly
+            shutil.rmtree(doomed, ignore_errors=True)
+
+    # ---------------------------------------------------------------- what a worker must know
+    def write_spec(self, draft: Path, spec: dict[str, Any], script: bytes | None) -> None:
+        """Keep what the worker of a job must know, its id among it."""
+        for name, data in (("spec.json", json.dumps(spec).encode()), ("script.py", script)):
+            if data is not None:
+                with (draft / name).open("wb") as file:
+                    file.write(data)
+                    if self.durable:
+                        file.flush()
+                        os.fsync(file.fileno())
+        if self.durable:
+            tree.sync(draft)
+        if len(self._specs) < _REMEMBERED:  # the oldest stay: they are run first
+            self._specs[spec["id"]] = spec
+
+    def spec(self, job_id: str) -> dict[str, Any]:
+        """What the worker of a job must know. Raises ``OSError`` and ``ValueError``."""
+        known = self._specs.get(job_id)
+        if known is not None:
+            return known
+        read: dict[str, Any] = json.loads((self.job(job_id) / "spec.json").read_text())
+        return read
+
+    def config(self, job_id: str) -> dict[str, Any]:
+        """The run options that a job was stored with; none where they cannot be read."""
+        try:
+            return dict(self.spec(job_id)["config"])
+        except (OSError, ValueError, LookupError):
+            return {}  # the run itself tells what is wrong with it
+
+    def queue(self, job_id: str) -> str:
+        """The queue that a job asks for; `cpu` where that cannot be read."""
+        try:
+            return str(self.spec(job_id)["queue"])
+        except (OSError, ValueError, LookupError):
+            return "cpu"  # as above
+
+    # ---------------------------------------------------------------- attempts and outputs
 
     def sweep(self, keep: set[str]) -> None:
         """Remove the drafts and folders that no job owns."""
@@ -75,28 +129,44 @@ class Folders:
             if entry.is_dir() and entry.name not in keep:
                 shutil.rmtree(entry, ignore_errors=True)
 
-    def keep_outputs(self, job_id: str, attempt: int) -> None:
-        """The outputs of the last attempt become the job's, durably, before anybody is told that
-        it succeeded; those of others go. Raises ``OSError``: the disk cannot keep them."""
+    def keep_outputs(
+        self, job_id: str, attempt: int, made: tuple[Fetched, ...] | None = None
+    ) -> None:
+        """The outputs of the last attempt become the job's, before anybody is told that it
+        succeeded; those of others go. ``made`` lists them where that is known.
+
+        Raises:
+            OSError: the disk cannot keep them.
+        """
+        self._specs.pop(job_id, None)
         folder = self.job(job_id)
-        final = folder / "outputs"
-        for old in (*folder.glob("outputs*"), *folder.glob("unpacked.*")):
-            if old.name != f"outputs.{attempt}":
-                shutil.rmtree(old, ignore_errors=True)
-        made = folder / f"outputs.{attempt}"
-        if made.is_dir():
-            _sync_tree(made)
-            made.rename(final)
-        else:
-            final.mkdir(exist_ok=True)
-        _sync(folder)
+        final, latest = folder / "outputs", folder / f"outputs.{attempt}"
+        with os.scandir(folder) as entries:
+            found = [entry.name for entry in entries]
+        for name in found:
+            if name.startswith(("outputs", "unpacked.")) and name != latest.name:
+                shutil.rmtree(folder / name, ignore_errors=True)
+        try:
+            if self.durable:
+                tree.sync_all(latest)
+            latest.rename(final)
+        except FileNotFoundError:
+            final.mkdir()
+        if self.durable:
+            tree.sync(folder)
+        if made is not None and len(self._made) < _REMEMBERED:
+            self._made[job_id] = made
+
+    def made(self, job_id: str) -> tuple[Fetched, ...] | None:
+        """The outputs of a job as its worker saw them; None where that is not known."""
+        return self._made.get(job_id)
 
     def clear_attempt(self, job_id: str, attempt: int) -> None:
         """Remove what a run of this number left when the scheduler closed."""
         folder = self.job(job_id)
-        for part in (f"outputs.{attempt}", f"unpacked.{attempt}"):
-            shutil.rmtree(folder / part, ignore_errors=True)
-        (folder / f"outcome.{attempt}").unlink(missing_ok=True)
+        for part in (f"outputs.{attempt}", f"unpacked.{attempt}", f"outcome.{attempt}"):
+            with contextlib.suppress(FileNotFoundError):
+                tree.delete(str(folder / part))
 
     def outcome(self, job_id: str, attempt: int) -> dict[str, Any] | None:
         """What an attempt left as its end, or None."""
@@ -135,21 +205,6 @@ class Folders:
                 path = Path(folder, name)
                 yield path.relative_to(top).as_posix(), _proved(path, top)
 
-    def config(self, job_id: str) -> dict[str, Any]:
-        """The run options that a job was stored with; none where they cannot be read."""
-        try:
-            stored = json.loads((self.job(job_id) / "spec.json").read_text())["config"]
-        except (OSError, ValueError, LookupError):
-            return {}  # the run itself tells what is wrong with it
-        return dict(stored)
-
-    def queue(self, job_id: str) -> str:
-        """The queue that a job asks for; `cpu` where that cannot be read."""
-        try:
-            return str(json.loads((self.job(job_id) / "spec.json").read_text())["queue"])
-        except (OSError, ValueError, LookupError):
-            return "cpu"  # as above
-
     def outputs_of(self, job_id: str, attempt: int) -> Path:
         """The folder that holds a job's outputs now: the final one, or that of its attempt."""
         final = self.job(job_id) / "outputs"
@@ -184,21 +239,8 @@ def _proved(path: Path, top: Path) -> Path:
     return real
 
 
-def bring(source: Path, into: Path, name: str) -> Fetched:
-    """Put an output below ``into``: a hard link where the file system can, else a copy."""
-    target = into / name
-    target.parent.mkdir(parents=True, exist_ok=True)
-    try:
-        os.link(source, target)
-    except OSError:  # another file system, or one without links
-        with source.open("rb") as stream, target.open("xb") as copy:
-            return Fetched(name, *content.copy(stream, copy))
-    with target.open("rb") as stream:
-        return Fetched(name, *content.copy(stream, None))
-
-
-def write_inputs(folder: Path, sources: tuple[Source, ...]) -> list[str]:
-    """Stream the sources below ``folder``, durably; the relative names they got.
+def write_inputs(folder: Path, sources: tuple[Source, ...], *, durable: bool = True) -> list[str]:
+    """Stream the sources below ``folder``; the relative names they got.
 
     Raises:
         Refused: a name leads out or stands twice, or a source is not as long as announced.
@@ -210,26 +252,16 @@ def write_inputs(folder: Path, sources: tuple[Source, ...]) -> list[str]:
     for source, name in zip(sources, names, strict=True):
         target = folder / name
         try:
-            target.parent.mkdir(parents=True, exist_ok=True)
+            if "/" in name:
+                target.parent.mkdir(parents=True, exist_ok=True)
+            size = _place(source, target, durable=durable)
         except (FileExistsError, NotADirectoryError) as error:
             raise Refused("an input is a file and a folder at once", where=name) from error
-        size = _place(source, target)
         if size != source.size:
             raise Refused(f"{size} bytes were read, {source.size} announced", where=source.name)
-    for below, _, _ in os.walk(folder):
-        _sync(Path(below))
+    for below, _, _ in os.walk(folder) if durable else ():
+        tree.sync(Path(below))
     return names
-
-
-def write_spec(folder: Path, spec: Mapping[str, Any], script: bytes | None) -> None:
-    """Keep what a worker must know, durably."""
-    for name, data in (("spec.json", json.dumps(spec).encode()), ("script.py", script)):
-        if data is not None:
-            with (folder / name).open("wb") as file:
-                file.write(data)
-                file.flush()
-                os.fsync(file.fileno())
-    _sync(folder)
 
 
 def safe_name(name: str) -> str:
@@ -248,36 +280,21 @@ def _short(part: str) -> str:
     return raw[: _NAME_BYTES - len(suffix)].decode(errors="ignore") + os.fsdecode(suffix)
 
 
-def _place(source: Source, target: Path) -> int:
+def _place(source: Source, target: Path, *, durable: bool) -> int:
     if isinstance(source, Landed):
         source.path.rename(target)
         return target.stat().st_size
     with contextlib.closing(source.open()) as stream:
-        return _write(target, stream)
+        return _write(target, stream, min(content.CHUNK, source.size + 1), durable=durable)
 
 
-def _write(target: Path, stream: content.Reads) -> int:
-    with target.open("xb") as file:
-        size, _ = content.copy(stream, file)
-        file.flush()
-        os.fsync(file.fileno())
+def _write(target: Path, stream: content.Reads, chunk: int, *, durable: bool) -> int:
+    size = 0
+    with target.open("xb", buffering=0) as file:
+        while piece := stream.read(chunk):
+            size += len(piece)
+            while piece:
+                piece = piece[file.write(piece) :]
+        if durable:
+            os.fsync(file.fileno())
     return size
-
-
-def _sync_tree(top: Path) -> None:
-    """Every regular file and folder below: else a power cut could leave a job that succeeded with
-    empty outputs, and they would be delivered."""
-    for place, _, names in os.walk(top):
-        for name in names:
-            path = Path(place, name)
-            if path.is_file() and not path.is_symlink():
-                _sync(path)
-        _sync(Path(place))
-
-
-def _sync(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -1,6 +1,7 @@
 """One place at the workbench: takes a job through its attempt in a worker, and judges the end.
 
-Imports the standard library and the package's ``executor``, ``folders``, ``pool`` and ``store``.
+Imports the standard library, ``core.model``, and the package's ``executor``, ``folders``, ``pool``
+and ``store``.
 Invariant: whatever a worker does, its job ends, goes back to the queue, or is left for the next
 start.
 """
@@ -8,7 +9,6 @@ start.
 from __future__ import annotations
 
 import contextlib
-import json
 import signal
 import threading
 import time
@@ -17,6 +17,7 @@ from dataclasses import dataclass, field, replace
 from enum import Enum
 from typing import Any, Protocol
 
+from watcher.core.model import Fetched
 from watcher.embedded.executor import CRASHES
 from watcher.embedded.folders import Folders
 from watcher.embedded.pool import Pool, Worker
@@ -26,6 +27,7 @@ from watcher.errors import Unreachable
 TICK = 0.1  # seconds between looks at memory, time limit and cancellation
 _SHOW_EVERY = 0.2  # seconds between writes of progress
 _STEPS = 1000  # kept; later ones still count for the progress
+_INLINE = 1 << 15  # characters of a spec that travels with the order
 _WARM_JOBS = 200  # of one worker, before it is replaced
 _WARM_GROWTH = 0.25  # of the memory limit, kept after a job, before it is replaced
 
@@ -55,9 +57,9 @@ class Progress:
     began: float = 0.0
     changed: bool = False
 
-    def take(self, frame: dict[str, Any], now: float) -> None:
-        """Note one frame of the worker."""
-        self.changed = True
+    def take(self, frame: dict[str, Any]) -> None:
+        """Note one word of the worker."""
+        self.changed, now = True, frame["at"]
         if "total" in frame:
             self.total = frame["total"]
         if "step" in frame or "finish" in frame:
@@ -131,7 +133,7 @@ class Lane:
         if job is None:
             return
         try:
-            spec = json.loads((self._bench.folders.job(job_id) / "spec.json").read_text())
+            spec = self._bench.folders.spec(job_id)
             expires = spec["config"].get("expires")
             if expires is not None and time.time() > job.requested + expires and job.runs == 1:
                 self._end(job, Outcome(status=REVOKED, result="expired"))
@@ -157,7 +159,7 @@ class Lane:
             worker = self._bench.pool.worker()
             attempt.run(worker, own=True)
             worker.drop()
-        self._tidy()
+        self._tidy(attempt.memory if shared else 0)
         self._judge(job, attempt)
 
     def _shared(self) -> Worker:
@@ -167,12 +169,12 @@ class Lane:
         self._warm.jobs += 1
         return self._warm
 
-    def _tidy(self) -> None:
-        """Replace a warm worker that is dead, old, or has grown."""
+    def _tidy(self, memory: int) -> None:
+        """Replace a warm worker that is dead, old, or has grown to so many bytes."""
         warm = self._warm
         if warm is None:
             return
-        grown = warm.memory() - self._base > self._bench.memory * _WARM_GROWTH
+        grown = memory - self._base > self._bench.memory * _WARM_GROWTH
         if warm.ended or warm.jobs >= _WARM_JOBS or grown:
             self.close()
 
@@ -196,6 +198,7 @@ class _Attempt:
     def __init__(self, bench: Bench, job: Job, spec: dict[str, Any], running: Running) -> None:
         self._bench = bench
         self._job = job
+        self._spec = spec
         self._limit = spec["time_limit"]
         self._running = running
         self._progress = Progress()
@@ -204,17 +207,23 @@ class _Attempt:
         self.reason = ""
         self.crashed = False
         self.left = False
+        self.memory = 0  # bytes that the worker occupied at the end
         self._revoked = False
+        self._left: dict[str, Any] | None = None
 
     def run(self, worker: Worker, *, own: bool) -> bool:
         """Drive the worker to the job's end; False when it asks for a process of its own."""
         job = self._job
         folder = str(self._bench.folders.job(job.id))
         self._bench.folders.clear_attempt(job.id, job.runs)
-        worker.send({"folder": folder, "attempt": job.runs, "retry": job.retry, "own": own})
+        spec = self._spec if len(str(self._spec)) <= _INLINE else None
+        order = {"attempt": job.runs, "retry": job.retry, "own": own, "spec": spec}
+        worker.send(order | {"folder": folder})
         deadline = time.monotonic() + self._limit
         while True:
             frame = worker.receive(min(TICK, max(0.0, deadline - time.monotonic())))
+            for word in worker.words():
+                self._progress.take(word)
             if frame is not None and not self._take(frame, worker):
                 return "own" not in frame
             if self._must_stop(worker, deadline):
@@ -227,10 +236,9 @@ class _Attempt:
         if "ended" in frame:
             self.crashed, self.reason = True, f"the job's process {_death(worker.code)}"
             return False
-        if "end" in frame or "own" in frame:
-            return False
-        self._progress.take(frame, time.monotonic())
-        return True
+        if "end" in frame:
+            self._left, self.memory = frame["end"], frame["memory"]
+        return "more" in frame
 
     def _must_stop(self, worker: Worker, deadline: float) -> bool:
         self.left = self._running.order is Order.LEAVE
@@ -258,16 +266,26 @@ class _Attempt:
         steps = tuple(self._progress.steps)
         if self._revoked:
             return Outcome(status=REVOKED, steps=steps)
-        left = None if self.reason else self._bench.folders.outcome(self._job.id, self._job.runs)
+        left = None if self.reason else self._outcome()
         if left is None:
             reason = self.reason or "the job's process left no result"
             return self._failure(reason, self._tail(), (), steps)
         warnings = tuple(left["warnings"])
         if left.get("ok"):
-            return Outcome(status=SUCCESS, result=left["result"], warnings=warnings, steps=steps)
+            made = left.get("made")
+            return Outcome(
+                status=SUCCESS,
+                result=left["result"],
+                warnings=warnings,
+                steps=steps,
+                made=None if made is None else tuple(Fetched(*one) for one in made),
+            )
         reason = self._too_big() if left.get("memory") else left["error"]
         failed = self._failure(reason, left["detail"] or self._tail(), warnings, steps)
         return replace(failed, permanent=bool(left.get("permanent")))
+
+    def _outcome(self) -> dict[str, Any] | None:
+        return self._left or self._bench.folders.outcome(self._job.id, self._job.runs)
 
     def _failure(
         self, reason: str, detail: str, warnings: tuple[str, ...], steps: tuple[Step, ...]

@@ -90,7 +90,7 @@ class Nursery:
 
     def _order(self) -> bool:
         try:
-            message, descriptors, _, _ = socket.recv_fds(self._control, 1024, 1)
+            message, descriptors, _, _ = socket.recv_fds(self._control, 1024, 2)
         except OSError:
             return False
         if not message:
@@ -99,18 +99,20 @@ class Nursery:
         if "kill" in order and order["kill"] in self._children:
             _kill(order["kill"])
         if "fork" in order:
-            self._fork(socket.socket(fileno=descriptors[0]), order["fork"])
+            line, side = (socket.socket(fileno=one) for one in descriptors)
+            self._fork(line, side, order["fork"])
         return True
 
-    def _fork(self, line: socket.socket, memory: int) -> None:
+    def _fork(self, line: socket.socket, side: socket.socket, memory: int) -> None:
         mine = os.getpid()
         pid = os.fork()
         if pid:
             self._children[pid] = line
+            side.close()
             return
         try:
             self._become_worker(mine)
-            worker.serve(line, memory)
+            worker.serve(worker.Line(line, side), memory)
         finally:
             os._exit(0)
 

@@ -16,7 +16,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -60,15 +60,17 @@ def _environment(withheld: Iterable[str]) -> dict[str, str]:
 
 
 class Worker:
-    """One worker process and the line to it. Used by one thread at a time.
+    """One worker process and the two lines to it. Used by one thread at a time.
 
     Args:
-        line: the connected packet socket.
+        line: the connected packet socket of orders and ends.
+        side: that of words on the way, which nobody needs to be woken for.
         nursery: the pool it came from, which can kill it.
     """
 
-    def __init__(self, line: socket.socket, nursery: Pool) -> None:
+    def __init__(self, line: socket.socket, side: socket.socket, nursery: Pool) -> None:
         self._line = line
+        self._side = side
         self._nursery = nursery
         self._poll = select.poll()
         self._poll.register(line, select.POLLIN)
@@ -95,6 +97,12 @@ class Worker:
             self.ended, self.code = True, frame["ended"]
         return frame
 
+    def words(self) -> Iterator[dict[str, Any]]:
+        """What it said on the way since the last time."""
+        with contextlib.suppress(OSError):  # nothing more, or it is dead
+            while message := self._side.recv(_FRAME, socket.MSG_DONTWAIT):
+                yield json.loads(message)
+
     def memory(self) -> int:
         """Bytes that it, or the largest of the programs it started, occupies now; 0 where that
         cannot be asked. Not their sum: forks share most of their pages."""
@@ -108,7 +116,12 @@ class Worker:
         while not self.ended and time.monotonic() < deadline:
             self.receive(deadline - time.monotonic())
         self.ended = True
+        self.close()
+
+    def close(self) -> None:
+        """Close the lines, at which it ends."""
         self._line.close()
+        self._side.close()
 
 
 def _family(pid: int) -> list[int]:
@@ -165,14 +178,15 @@ class Pool:
         """
         for _ in range(2):  # the nursery may have died since it was last used
             mine, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-            worker = Worker(mine, self)
-            with theirs:
-                control = self._order({"fork": self._memory}, theirs)
+            side, aside = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+            worker = Worker(mine, side, self)
+            with theirs, aside:
+                control = self._order({"fork": self._memory}, theirs, aside)
             frame = worker.receive(_BORN_WITHIN)
             if frame and "pid" in frame:
                 worker.pid = frame["pid"]
                 return worker
-            mine.close()
+            worker.close()
             self._stop(control)
         raise Unreachable("no worker process can be started", where=str(self._log))
 
@@ -186,11 +200,13 @@ class Pool:
         """End the nursery and with it every worker."""
         self._stop(self._control)
 
-    def _order(self, order: dict[str, Any], line: socket.socket) -> socket.socket:
+    def _order(self, order: dict[str, Any], *lines: socket.socket) -> socket.socket:
         with self._lock:
             control = self._control or self._start()
             with contextlib.suppress(OSError):
-                socket.send_fds(control, [json.dumps(order).encode()], [line.fileno()])
+                socket.send_fds(
+                    control, [json.dumps(order).encode()], [one.fileno() for one in lines]
+                )
             return control
 
     def _start(self) -> socket.socket:

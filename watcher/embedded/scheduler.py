@@ -14,17 +14,17 @@ import threading
 import time
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO, Any
 
 from watcher.core.model import Fetched, JobStatus, Phase, Submitted
 from watcher.core.ports import JobRequest
-from watcher.embedded import catalog, options, program
+from watcher.embedded import catalog, options, power, program, tree
 from watcher.embedded.catalog import Catalog
 from watcher.embedded.executor import Books, Executor, Hire
-from watcher.embedded.folders import Folders, bring, write_inputs, write_spec
-from watcher.embedded.store import ENDED, PENDING, SUCCESS, Job, Store
+from watcher.embedded.folders import Folders, write_inputs
+from watcher.embedded.store import PENDING, SUCCESS, Job, Store
 from watcher.embedded.workshop import PROCESSES, Benches, Workshop
 from watcher.errors import JobLost, Refused, StateTaken, TooEarly, Unreachable
 
@@ -49,7 +49,9 @@ class EmbeddedOptions:
     the machine; ``grace`` in seconds is what running jobs get when it closes; ``package`` holds the
     built-in processes; ``revives`` are the jobs of earlier owners that go on, None for all: the
     others wait for an owner who wants them; ``hire`` gives the executor, None runs the jobs on this
-    machine; ``withheld`` tells the secrets that jobs do not inherit with the environment.
+    machine; ``withheld`` tells the secrets that jobs do not inherit with the environment;
+    ``durable``: jobs outlive a power cut. An owner who sends again what is absent after one does
+    without, and without an fsync for each step of a job.
     """
 
     state: Path
@@ -62,6 +64,7 @@ class EmbeddedOptions:
     revives: Collection[str] | None = None
     hire: Hire | None = None
     withheld: Callable[[], Iterable[str]] = tuple
+    durable: bool = True
 
 
 class EmbeddedScheduler:
@@ -75,9 +78,10 @@ class EmbeddedScheduler:
         root = chosen.state / "jobs"
         self._owner = _own(root)
         self._options = chosen
-        self._folders = Folders(root)
+        self._folders = Folders(root, durable=chosen.durable)
         try:
-            self._store = Store(root / "jobs.sqlite")
+            power.prove(root, durable=chosen.durable)
+            self._store = Store(root / "jobs.sqlite", durable=chosen.durable)
         except StateTaken:
             self._owner.close()
             raise
@@ -97,17 +101,19 @@ class EmbeddedScheduler:
             Unreachable: the jobs folder cannot take it now (disk full, no permission).
         """
         job_id = options.chosen_id(request.key, "the key of a job")
-        if self._store.get(job_id) is not None:
+        if self._store.knows(job_id):
             return Submitted(job_id)
         chosen = {"root_file": request.root_file} if request.root_file else {}
         spec, script = self._spec(request, {**chosen, **(config or {})})
         draft = None
         try:
             draft = self._folders.draft()
-            names = write_inputs(draft / "inputs", request.sources)
+            durable = self._folders.durable
+            names = write_inputs(draft / "inputs", request.sources, durable=durable)
             spec |= {"main": names[0] if names else None, "count": len(names)}
-            write_spec(draft, spec, script)
-            self._accept(draft, request, spec)
+            self._folders.write_spec(draft, spec, script)
+            if self._accept(draft, request, spec):
+                draft = None
         except OSError as error:
             reason = error.strerror or str(error)
             raise Unreachable(f"the job cannot be stored ({reason})", where=job_id) from error
@@ -127,19 +133,21 @@ class EmbeddedScheduler:
             raise JobLost("there is no such job", where=remote)
         if job.status != SUCCESS:
             raise TooEarly(f"the job is {job.status}", where=remote)
+        made = self._folders.made(remote)
         try:
+            if made is not None:
+                top = self._folders.job(remote) / "outputs"
+                return tuple(tree.bring_made(top, into, one) for one in made)
             found = list(self._folders.outputs(remote))
-            return tuple(bring(path, into, name) for name, path in found)
+            return tuple(tree.bring(path, into, name) for name, path in found)
         except OSError as error:
             reason = error.strerror or str(error)
             raise Unreachable(f"the outputs cannot be read ({reason})", where=remote) from error
 
     def forget(self, remote: str) -> None:
         """Free the folder of an ended job and drop its record; a running one is left alone."""
-        job = self._store.get(remote)
-        if job is not None and job.status in ENDED:
-            self._store.remove(remote)
-            self._folders.remove(self._folders.job(remote))
+        if self._store.remove(remote):
+            self._folders.remove(remote)
 
     def cancel(self, remote: str) -> None:
         """Stop a job: at once when it waits, within moments when it runs."""
@@ -256,11 +264,12 @@ class EmbeddedScheduler:
         }
         return spec, script
 
-    def _accept(self, draft: Path, request: JobRequest, spec: Mapping[str, Any]) -> None:
+    def _accept(self, draft: Path, request: JobRequest, spec: Mapping[str, Any]) -> bool:
+        """Queue a job; False when the same key was sent twice at once."""
         job_id = request.key
         with self._lock:
-            if self._store.get(job_id) is not None:  # the same key was sent twice at once
-                return
+            if self._store.knows(job_id):
+                return False
             self._folders.settle(draft, job_id)
             job = Job(
                 seq=0,
@@ -272,8 +281,8 @@ class EmbeddedScheduler:
                 requested=spec["requested"],
                 retry=spec["config"].get("retries", 0),
             )
-            self._store.add(job)
-            self._executor.put(self._store.many([job_id])[job_id])
+            self._executor.put(replace(job, seq=self._store.add(job)))
+        return True
 
     def _tell(self, job_id: str) -> None:
         for listener in list(self._listeners):

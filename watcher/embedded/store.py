@@ -1,7 +1,8 @@
 """The embedded scheduler's memory: one SQLite row a job, in the states of the wire.
 
-Imports the standard library and ``watcher.errors``. Invariant: a submitted job is durable on
-return; an ended job never changes again; what only shows progress costs no fsync.
+Imports the standard library, ``core.model`` and ``watcher.errors``. Invariant: a submitted job is
+durable on return, where the owner asks for that; an ended job never changes again; what only shows
+progress costs no fsync.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from watcher.core.model import Fetched
 from watcher.errors import StateTaken, Unreachable
 
 PENDING, STARTED, RUNNING, RETRY = "PENDING", "STARTED", "RUNNING", "RETRY"
@@ -37,6 +39,7 @@ _COLUMNS = (
     "seq, id, name, process, priority, status, requested, started, stopped, progress, retry, runs, "
     "permanent, error, detail, steps, warnings, result"
 )
+_NAMES = tuple(_COLUMNS.replace(" ", "").split(","))
 _SUMMARY = (
     "seq, id, name, process, priority, status, requested, started, stopped, progress, retry, error"
 )
@@ -79,7 +82,8 @@ class Job:
 class Outcome:
     """How a job ended: SUCCESS, FAILURE or REVOKED, and what it left to say.
 
-    ``permanent``: the job said itself that running it again cannot help.
+    ``permanent``: the job said itself that running it again cannot help. ``made``: its outputs,
+    where its worker listed them; not stored.
     """
 
     status: str
@@ -89,16 +93,19 @@ class Outcome:
     warnings: tuple[str, ...] = ()
     steps: tuple[Step, ...] = field(default=())
     permanent: bool = False
+    made: tuple[Fetched, ...] | None = None
 
 
 class Store:
     """The table of jobs, for any thread.
 
     Args:
-        path: the database file; its folder must be there.
+        path: the database file; its folder must be there, and nobody else uses it.
+        durable: whether a job that was added outlives a power cut.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, durable: bool = True) -> None:
+        self._durable = durable
         self._lock = threading.Lock()
         try:
             self._db = _opened(path)
@@ -109,18 +116,22 @@ class Store:
                 fix="move it away, or mend the disk",
             ) from error
 
-    def add(self, job: Job) -> bool:
-        """Keep a new job, durably; False when its id is already known."""
-        with self._session():
-            self._db.execute("PRAGMA synchronous=FULL")
+    def add(self, job: Job) -> int:
+        """Keep a new job; its place in the order of jobs, 0 when its id is already known."""
+        with self._session(), self._synced():
             done = self._db.execute(
                 "INSERT OR IGNORE INTO jobs"
                 " (id, name, process, priority, status, requested, retry)"
                 " VALUES (?, ?, ?, ?, ?, ?, ?)",
                 (job.id, job.name, job.process, job.priority, job.status, job.requested, job.retry),
             )
-            self._db.execute("PRAGMA synchronous=NORMAL")
-            return done.rowcount == 1
+            return (done.lastrowid or 0) if done.rowcount == 1 else 0
+
+    def knows(self, job_id: str) -> bool:
+        """Whether there is such a job."""
+        with self._session():
+            found = self._db.execute("SELECT 1 FROM jobs WHERE id = ?", (job_id,))
+            return found.fetchone() is not None
 
     def get(self, job_id: str) -> Job | None:
         """One job, or None."""
@@ -219,15 +230,27 @@ class Store:
             ),
         )
 
-    def remove(self, job_id: str) -> None:
-        """Forget a job."""
+    def remove(self, job_id: str) -> bool:
+        """Forget an ended job; False when it is unknown or has not ended."""
+        marks = ",".join("?" * len(ENDED))
+        query = f"DELETE FROM jobs WHERE id = ? AND status IN ({marks})"  # noqa: S608 - marks only
         with self._session():
-            self._db.execute("DELETE FROM jobs WHERE id = ?", (job_id,))
+            return self._db.execute(query, (job_id, *ENDED)).rowcount == 1
 
     def close(self) -> None:
         """Close the file."""
         with self._session():
             self._db.close()
+
+    @contextlib.contextmanager
+    def _synced(self) -> Iterator[None]:
+        """What is written in this block outlives a power cut, where that is wanted."""
+        if not self._durable:
+            yield
+            return
+        self._db.execute("PRAGMA synchronous=FULL")
+        yield
+        self._db.execute("PRAGMA synchronous=NORMAL")
 
     @contextlib.contextmanager
     def _session(self) -> Iterator[None]:
@@ -254,7 +277,9 @@ class Store:
 def _opened(path: Path) -> sqlite3.Connection:
     found = sqlite3.connect(path, check_same_thread=False, isolation_level=None)
     try:
+        found.execute("PRAGMA locking_mode=EXCLUSIVE")  # one owner, who then asks for no locks
         found.execute("PRAGMA journal_mode=WAL")
+        found.execute("PRAGMA synchronous=NORMAL")
         found.executescript(_SCHEMA)
     except sqlite3.Error:
         found.close()
@@ -267,14 +292,12 @@ def _dump_steps(steps: Iterable[Step]) -> str:
 
 
 def _job(row: tuple[Any, ...]) -> Job:
-    *plain, steps, warnings, result = row
-    names = _COLUMNS.replace(" ", "").split(",")
-    return Job(
-        **dict(zip(names, plain, strict=False)),
-        steps=tuple(Step(**step) for step in json.loads(steps)),
-        warnings=tuple(json.loads(warnings)),
-        result=json.loads(result),
-    )
+    found = dict(zip(_NAMES, row, strict=True))
+    steps, warnings, result = row[-3:]
+    found["steps"] = tuple(Step(**step) for step in json.loads(steps)) if steps != "[]" else ()
+    found["warnings"] = tuple(json.loads(warnings)) if warnings != "[]" else ()
+    found["result"] = json.loads(result)
+    return Job(**found)
 
 
 def _plain(text: str) -> str:

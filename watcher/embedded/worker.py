@@ -1,8 +1,8 @@
 """What a worker process does: take a job from its line, run it, say so; again until the line ends.
 
 Runs in forks of the nursery; imports the standard library and, of ours, ``context``, ``archive``,
-``script`` and ``errors``. Invariant: nothing a job does reaches our own output, and each attempt
-writes only to its own ``outputs.<attempt>`` folder.
+``tree``, ``script`` and ``errors``. Invariant: nothing a job does reaches our own output, and each
+attempt writes only to its own ``outputs.<attempt>`` folder.
 """
 
 from __future__ import annotations
@@ -16,12 +16,14 @@ import os
 import resource
 import socket
 import sys
+import time
 import traceback
 import types
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+from watcher.embedded import tree
 from watcher.embedded.archive import is_archive, pick_main, unpack
 from watcher.embedded.context import Context
 from watcher.embedded.script import JobFailure, ProcessContext
@@ -34,15 +36,43 @@ _CONVERTERS = {
 }
 _SDK = {"pxz", "pixyz", "pixyz_worker"}
 _DEPTH = 200  # of a result
+_FRAME = 1 << 18
+_INLINE = 1 << 15  # characters of an outcome that travels by itself
 
 
-def serve(line: socket.socket, memory: int) -> None:
+class Line:
+    """The worker's end of its two lines: the one that wakes the scheduler, and the one that does
+    not."""
+
+    def __init__(self, main: socket.socket, side: socket.socket) -> None:
+        self._main = main
+        self._side = side
+
+    def orders(self) -> Iterator[dict[str, Any]]:
+        """What is to be done, until the line is closed."""
+        while frame := self._main.recv(_FRAME):
+            yield json.loads(frame)
+
+    def send(self, frame: dict[str, Any]) -> None:
+        """Something that the scheduler waits for."""
+        self._main.sendall(json.dumps(frame).encode())
+
+    def say(self, frame: dict[str, Any]) -> None:
+        """A word on the way: read within moments, or with the end of the job."""
+        data = json.dumps(frame | {"at": time.monotonic()}).encode()
+        try:
+            self._side.send(data, socket.MSG_DONTWAIT)
+        except BlockingIOError:  # so many words that somebody must be woken for them
+            self.send({"more": True})
+            self._side.sendall(data)
+
+
+def serve(line: Line, memory: int) -> None:
     """Run jobs until the line is closed. ``memory`` in bytes is the limit of each."""
     _limit(memory)
-    _send(line, {"pid": os.getpid()})
-    while frame := line.recv(1 << 16):
-        order = json.loads(frame)
-        _send(line, _attempt(line, Path(order["folder"]), order))
+    line.send({"pid": os.getpid()})
+    for order in line.orders():
+        line.send(_attempt(line, Path(order["folder"]), order))
 
 
 def _limit(memory: int) -> None:
@@ -54,23 +84,39 @@ def _limit(memory: int) -> None:
         Path("/proc/self/oom_score_adj").write_text("500")
 
 
-def _send(line: socket.socket, frame: dict[str, Any]) -> None:
-    line.sendall(json.dumps(frame).encode())
-
-
-def _attempt(line: socket.socket, folder: Path, order: dict[str, Any]) -> dict[str, Any]:
+def _attempt(line: Line, folder: Path, order: dict[str, Any]) -> dict[str, Any]:
     number = order["attempt"]
     with _own_output(folder / f"log.{number}"):
-        spec = json.loads((folder / "spec.json").read_text())
+        spec = order["spec"] or json.loads((folder / "spec.json").read_text())
         main = _guarded(lambda: _find_main(spec, folder))
         if callable(main) and not order["own"] and _wants_own(spec):
             return {"own": True}
-        context = Context(spec, folder, order, lambda frame: _send(line, frame))
+        context = Context(spec, folder, order, line.say)
         outcome = main if isinstance(main, dict) else _guarded(lambda: _run(main, context))
-        part = folder / f"outcome.{number}.part"
-        part.write_text(json.dumps(outcome | {"warnings": context.warnings}))
-        part.rename(folder / f"outcome.{number}")
-    return {"end": True}
+        outcome |= {"warnings": context.warnings}
+        if outcome.get("ok") and not order["own"]:  # in a process of its own, a script may go on
+            outcome["made"] = tree.listed(str(folder / f"outputs.{number}"))
+    return {"end": _left(outcome, folder / f"outcome.{number}"), "memory": _occupied()}
+
+
+def _left(outcome: dict[str, Any], place: Path) -> dict[str, Any] | None:
+    """An outcome as it travels; one that is too long for that stays in a file."""
+    text = json.dumps(outcome)
+    if len(text) <= _INLINE:
+        return outcome
+    part = place.with_name(place.name + ".part")
+    part.write_text(text)
+    part.rename(place)
+    return None
+
+
+def _occupied() -> int:
+    """Bytes of memory that this process occupies; 0 where that cannot be asked."""
+    try:
+        with Path("/proc/self/statm").open("rb", buffering=0) as facts:
+            return int(facts.read(200).split()[1]) * resource.getpagesize()
+    except (OSError, IndexError):
+        return 0
 
 
 @contextlib.contextmanager

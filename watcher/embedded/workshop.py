@@ -112,7 +112,7 @@ class _Kept:
 
     def end(self, job: Job, outcome: Outcome, attempt: int) -> None:
         if attempt:
-            self._books.folders.keep_outputs(job.id, attempt)
+            self._books.folders.keep_outputs(job.id, attempt, outcome.made)
         self._books.store.end(job.id, outcome, time.time())
 
 
