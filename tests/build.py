@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -66,7 +65,7 @@ def work(state: FileState = FileState.WORKING, *jobs: JobRecord, **keys: Any) ->
 def jobs(*states: JobState) -> tuple[JobRecord, ...]:
     """Several jobs of one file, each in its state."""
     return tuple(
-        replace(job(state), id=11 + index, index=index, label=f"j{index}")
+        job(state)._replace(id=11 + index, index=index, label=f"j{index}")
         for index, state in enumerate(states)
     )
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-from dataclasses import replace
 
 import pytest
 
@@ -57,7 +56,7 @@ def accept(ledger, path="a.step", jobs=1, **fields):
 
 
 def moved(record, **fields):
-    return replace(record, version=record.version + 1, **fields)
+    return record._replace(version=record.version + 1, **fields)
 
 
 def save(ledger, file, *notes, **fields):
@@ -186,7 +185,7 @@ def test_one_record_may_change_many_times_in_a_batch(ledger):
 def test_a_stale_file_is_refused_and_nothing_of_the_batch_stays(ledger, wrong):
     work = accept(ledger)
     other = accept(ledger, "b.step").file
-    stale = replace(work.file, **wrong)
+    stale = work.file._replace(**wrong)
     changes = [
         OwnTarget("in", "out.glb", "b.step", other.id),
         NewFile(a_file(ledger, "c.step"), ()),
@@ -204,7 +203,7 @@ def test_a_stale_file_is_refused_and_nothing_of_the_batch_stays(ledger, wrong):
 @pytest.mark.parametrize("wrong", [{"version": 9}, {"state": JobState.RUNNING}, {"id": 1}])
 def test_a_stale_job_is_refused(ledger, wrong):
     work = accept(ledger)
-    stale = replace(work.jobs[0], **wrong)
+    stale = work.jobs[0]._replace(**wrong)
     with pytest.raises(StaleRecord):
         ledger.apply([SaveJob(stale, moved(stale, error="no"))])
     assert ledger.work(work.file.id) == work
@@ -241,7 +240,7 @@ def test_jobs_of_a_file_are_distinct(ledger, clash):
     file = a_file(ledger)
     one, two = a_job(ledger, file, 0), a_job(ledger, file, 1)
     with pytest.raises(StaleRecord):
-        ledger.apply([NewFile(file, (one, replace(two, **{clash: getattr(one, clash)})))])
+        ledger.apply([NewFile(file, (one, two._replace(**{clash: getattr(one, clash)})))])
     assert ledger.work(file.id) is None
 
 

@@ -6,7 +6,6 @@ import json
 import threading
 import time
 from contextlib import contextmanager
-from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
@@ -117,7 +116,7 @@ def failures(count):
             id=number, folder="cad", path=f"part-{number}.step", arrival=1, rule="r",
             state=FileState.WORKING, print=Fingerprint(1, 1),
         )  # fmt: skip
-        yield SaveFile(before, replace(before, state=FileState.FAILED, reason="no geometry"))
+        yield SaveFile(before, before._replace(state=FileState.FAILED, reason="no geometry"))
 
 
 def wanting(hook, **more):

@@ -2,7 +2,6 @@
 
 import json
 import re
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -34,8 +33,8 @@ def samples():
     meters.changed(
         [
             NewFile(file, (job,)),
-            SaveJob(job, replace(job, state=JobState.RUNNING, changed_at=12.0)),
-            SaveFile(file, replace(file, state=FileState.DELIVERED, changed_at=15.0)),
+            SaveJob(job, job._replace(state=JobState.RUNNING, changed_at=12.0)),
+            SaveFile(file, file._replace(state=FileState.DELIVERED, changed_at=15.0)),
         ]
     )
     meters.scanned(ScanDone("cad", complete=True, seconds=0.1, files=3, unannounced=2))

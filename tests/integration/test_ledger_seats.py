@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -204,6 +203,5 @@ def test_a_holder_is_part_of_the_record(sits):
     accept(one)
     (work,) = one.seats.claim(LANE, 1, [])
     assert one.work(work.file.id) == work
-    assert replace(work.file, holder=0, version=0) == replace(
-        one.live("in", ["a.step"])["a.step"], holder=0, version=0
-    )
+    live = one.live("in", ["a.step"])["a.step"]
+    assert work.file._replace(holder=0, version=0) == live._replace(holder=0, version=0)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import tempfile
-from dataclasses import replace
 from pathlib import Path
 
 from hypothesis import HealthCheck, given, settings
@@ -121,12 +120,12 @@ class Story:
             return self._new(number, other, state, flag, key)
         if kind == "job":
             before = self.jobs[number]
-            after = replace(before, state=job_state, key=key, version=before.version + 1)
+            after = before._replace(state=job_state, key=key, version=before.version + 1)
             self.jobs[number] = after
             return SaveJob(before, after, (Note(1.0, "job"),))
-        before = replace(known, version=known.version + (stale and number == other))
-        after = replace(
-            before, state=state, live=flag, disposed=bool(key), version=before.version + 1
+        before = known._replace(version=known.version + (stale and number == other))
+        after = before._replace(
+            state=state, live=flag, disposed=bool(key), version=before.version + 1
         )
         self.files[number] = after
         return SaveFile(before, after, (Note(2.0, "file", key),))

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from tests import build
 from watcher.core.effects import Copy, Place, Publish
 from watcher.core.model import Fingerprint
@@ -12,7 +10,7 @@ from watcher.daemon.crowd import GROUP, HEAVY, Crowd
 
 def copy(size: int = 1) -> Copy:
     work = build.accepted()
-    return Copy(replace(work.file, print=Fingerprint(size, 1)), work.jobs[0])
+    return Copy(work.file._replace(print=Fingerprint(size, 1)), work.jobs[0])
 
 
 def publish(size: int) -> Publish:

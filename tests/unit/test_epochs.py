@@ -47,11 +47,11 @@ def test_names_are_found_or_not():
     ("work", "schedulers", "words"),
     [
         (WORK, ["farm"], ""),
-        (Work(FILE, (replace(JOB, scheduler=""),)), [], ""),
-        (Work(replace(FILE, rule="s"), (JOB,)), ["farm"], "rule 's' of folder 'f' is no longer"),
-        (Work(FILE, (replace(JOB, label="b"),)), ["farm"], "has other jobs now"),
+        (Work(FILE, (JOB._replace(scheduler=""),)), [], ""),
+        (Work(FILE._replace(rule="s"), (JOB,)), ["farm"], "rule 's' of folder 'f' is no longer"),
+        (Work(FILE, (JOB._replace(label="b"),)), ["farm"], "has other jobs now"),
         (WORK, ["default"], "scheduler 'farm' is no longer configured"),
-        (Work(replace(FILE, state=FileState.DELIVERED), (JOB,)), [], ""),
+        (Work(FILE._replace(state=FileState.DELIVERED), (JOB,)), [], ""),
     ],
 )
 def test_what_keeps_a_file_from_going_on(work, schedulers, words):

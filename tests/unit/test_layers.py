@@ -30,7 +30,7 @@ PICKS = {
 }
 DATA_TYPES = """
     __future__ collections dataclasses datetime difflib enum functools json operator pathlib
-    posixpath re shlex string struct typing unicodedata urllib zlib
+    posixpath re shlex string struct types typing unicodedata urllib zlib
 """
 FILES = sorted(ROOT.rglob("*.py"))
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
 
 from tests import build
@@ -226,5 +224,5 @@ def test_recovery_takes_the_source_away_again(state, expected):
 def test_every_job_state_of_an_unfinished_file_is_in_the_recovery_table():
     finals = {JobState.DELIVERED, JobState.FAILED}
     for state in set(JobState) - finals:
-        one = replace(build.job(state), outputs=())
+        one = build.job(state)._replace(outputs=())
         recover(build.work(FileState.WORKING, one))  # raises for none

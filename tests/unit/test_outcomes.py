@@ -398,7 +398,7 @@ def test_on_conflict_fail_names_the_taken_path():
 
 
 def test_lost_staging_is_made_again():
-    copy = replace(STAGED, id=12, index=1, label="pass", scheduler="", key="", remote="")
+    copy = STAGED._replace(id=12, index=1, label="pass", scheduler="", key="", remote="")
     context = build.context(build.rule("echo", "pass"))
     step = about_file(
         Publish, Wrong(FileGone("staging")), state=FileState.WORKING, jobs=(STAGED, copy),

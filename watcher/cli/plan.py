@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -112,7 +111,7 @@ def _came_before(folder: Folder, ledger: Ledger, path: str, facts: Facts, name: 
     if rule.on_repeat == "again" or not before:
         return []
     stand_in = _stand_in(folder, rule, path, None)
-    file = replace(stand_in, print=facts.fingerprint, arrival=before[-1].arrival + 1)
+    file = stand_in._replace(print=facts.fingerprint, arrival=before[-1].arrival + 1)
     if not repeats.candidates(rule, file, before):
         return []
     told = {"skip": "it is not converted again", "version": "its outputs get names of their own"}
@@ -186,7 +185,7 @@ class Planning:
         file = known or _stand_in(folder, rule, path, found)
         if found is not None and found.sidecar and known is None:
             given, fault = sidecars.read(self._files, folder, rule, found.sidecar)
-            file = replace(file, params=given)
+            file = file._replace(params=given)
             row["notes"] += [f"fails: {fault}"] if fault else [f"with {found.sidecar}"]
         if found is not None:
             self._assembled(row, path, found)

@@ -37,7 +37,6 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
-from watcher.core.changed import changed
 from watcher.core.effects import Clean, Copy, Dispose, Effect, Fetch, Quarantine, Submit
 from watcher.core.model import Asset, FileRecord, FileState, JobRecord, JobState, Work
 from watcher.core.ports import Change, NewFile, Note, SaveFile, SaveJob
@@ -148,7 +147,7 @@ class Step:
             state = JOB_MOVES[job.state, event]
         except KeyError:
             raise IllegalMove(f"job {job.label}: {event} in state {job.state}") from None
-        after = changed(job, state=state, changed_at=now, version=job.version + 1, **new)
+        after = job._replace(state=state, changed_at=now, version=job.version + 1, **new)
         self.changes.append(SaveJob(job, after, (Note(now, event, note),)))
         jobs = tuple(after if other.id == job.id else other for other in self.work.jobs)
         self.work = Work(self.work.file, jobs)
@@ -167,11 +166,11 @@ class Step:
         was the same job's."""
         last = self.changes[-1] if self.changes else None
         if isinstance(last, SaveJob) and last.after is job:
-            after = changed(job, changed_at=now, **new)
+            after = job._replace(changed_at=now, **new)
             both = (*last.notes, Note(now, event, note))
             self.changes[-1] = SaveJob(last.before, after, both)
         else:
-            after = changed(job, changed_at=now, version=job.version + 1, **new)
+            after = job._replace(changed_at=now, version=job.version + 1, **new)
             self.changes.append(SaveJob(job, after, (Note(now, event, note),)))
         jobs = tuple(after if other.id == job.id else other for other in self.work.jobs)
         self.work = Work(self.work.file, jobs)
@@ -179,7 +178,7 @@ class Step:
     def save_file(self, now: float, event: str, note: str = "", **new: Any) -> None:
         """Change fields of the file without (or with a checked) move, and record it."""
         file = self.work.file
-        after = changed(file, changed_at=now, version=file.version + 1, **new)
+        after = file._replace(changed_at=now, version=file.version + 1, **new)
         self.changes.append(SaveFile(file, after, (Note(now, event, note),)))
         self.work = Work(after, self.work.jobs)
 

@@ -1,6 +1,8 @@
 """The vocabulary: what a file, a job, an output and a look at the disk are.
 
-Imports the standard library's data types only. Invariant: everything here is immutable.
+Imports the standard library's data types only. Invariant: everything here is immutable. The two
+records that the ledger keeps are named tuples, since half of what the engine decides is the next
+version of one, which ``_replace`` makes at a quarter of what it costs for a dataclass.
 Paths of files are relative to their folder's input root, with ``/``, as found on disk (undecodable
 bytes as surrogate escapes). Times are seconds; wall times are UTC since the epoch.
 """
@@ -11,7 +13,8 @@ import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any
+from types import MappingProxyType
+from typing import Any, NamedTuple
 
 from watcher.core.printing import printable as printable  # noqa: PLC0414 - a name's other face
 
@@ -137,8 +140,7 @@ class Output:
     published: bool = False
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FileRecord:
+class FileRecord(NamedTuple):
     """What the ledger knows of one arrival of a file.
 
     ``live`` is true while the record stands for what lies (or lay, in work) under ``path``: there
@@ -160,7 +162,7 @@ class FileRecord:
     priority: int = 0
     reason: str = ""
     warnings: tuple[str, ...] = ()
-    params: Mapping[str, Any] = field(default_factory=dict)  # of its sidecar
+    params: Mapping[str, Any] = MappingProxyType({})  # of its sidecar
     live: bool = True
     disposed: bool = False
     disposal: str = ""  # where the source goes or went, relative to the archive or failed root
@@ -172,8 +174,7 @@ class FileRecord:
     holder: int = 0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class JobRecord:
+class JobRecord(NamedTuple):
     """One job of a file. ``key`` is the UUID4 chosen before sending; a new attempt takes a new one.
 
     ``remote`` is the id under which the scheduler is asked (the reply's, if it ignored ours).
@@ -181,7 +182,7 @@ class JobRecord:
 
     id: int
     file_id: int
-    index: int
+    index: int  # type: ignore[assignment]  # instead of the method of tuples, which nobody needs here
     label: str
     scheduler: str
     state: JobState

@@ -11,7 +11,6 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from watcher.core import pacing
-from watcher.core.changed import changed
 from watcher.core.delivery import Clashing, plan
 from watcher.core.effects import (
     Clash,
@@ -84,7 +83,7 @@ def _too_late(step: Step, outcome: Outcome) -> Step:
     """A job that was sent for a past life of the file is not wanted any more."""
     effect, result = outcome.effect, outcome.result
     if isinstance(effect, Submit) and isinstance(result, Sent):
-        sent = replace(effect.job, remote=result.remote)
+        sent = effect.job._replace(remote=result.remote)
         step.effects.append(Clean(effect.file.folder, effect.file.arrival, (sent,), cancel=True))
     return step
 
@@ -273,7 +272,7 @@ def _staged(step: Step, job_id: int, result: Staged, context: Context) -> Step:
     outputs = tuple(Output(one.name, one.size, one.digest) for one in result.outputs)
     if result.digest and result.digest != step.work.file.digest:
         # in memory only: the next recorded change of the file carries it
-        step.work = Work(changed(step.work.file, digest=result.digest), step.work.jobs)
+        step.work = Work(step.work.file._replace(digest=result.digest), step.work.jobs)
     step.move_job(job, JobEvent.STAGED, context.now, outputs=outputs, next_at=0.0, error="")
     if all_staged(step.work):
         publish(step, context)

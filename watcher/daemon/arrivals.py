@@ -76,7 +76,7 @@ class Arrivals:
             return
         if kind is Verdict.COMPARE:
             self._comparing[record.id] = one
-            self._books.effects.append(Identify(replace(record, print=one.asset.print)))
+            self._books.effects.append(Identify(record._replace(print=one.asset.print)))
         elif kind is Verdict.TOUCHED and record.id not in self._books.active.works:
             self._touched(work, one.asset)
         else:

@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 
 from watcher.core import delivery, outcomes, repeats
-from watcher.core.changed import changed
 from watcher.core.effects import Copy, Fetch, Outcome, Staged
 from watcher.core.model import FileRecord, Output, Work
 from watcher.core.ports import Ledger
@@ -89,7 +88,7 @@ def with_outputs(work: Work, outcome: Outcome) -> Work:
     assert isinstance(result, Staged)  # noqa: S101  (callers pass nothing else)
     assert isinstance(effect, Copy | Fetch)  # noqa: S101  (nothing else stages)
     outputs = tuple(Output(one.name, one.size, one.digest) for one in result.outputs)
-    jobs = tuple(changed(j, outputs=outputs) if j.id == effect.job.id else j for j in work.jobs)
+    jobs = tuple(j._replace(outputs=outputs) if j.id == effect.job.id else j for j in work.jobs)
     if not result.digest or result.digest == work.file.digest:
         return Work(work.file, jobs)
-    return Work(changed(work.file, digest=result.digest), jobs)
+    return Work(work.file._replace(digest=result.digest), jobs)

@@ -6,7 +6,7 @@ a job is given up by the rules of ``pacing`` only, never for one odd word.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from watcher.core import pacing, reports
 from watcher.core.effects import Silent, Told
@@ -133,7 +133,7 @@ class Hearing:
         if quiet >= pacing.WARN_QUIET and not job.error:
             return reports.quiet_for(work, job, quiet, context)
         if status is not None and status.phase is Phase.RUNNING:
-            shown = replace(job, progress=status.progress, step=status.step)
+            shown = job._replace(progress=status.progress, step=status.step)
             jobs = tuple(shown if one.id == job.id else one for one in work.jobs)
             step.work = Work(work.file, jobs)  # shown to people, not worth a commit
         return step
