@@ -13,7 +13,6 @@ import sqlite3
 import tempfile
 import time
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 
 from benchmarks.rounds import Sample, show, take_turns
@@ -44,7 +43,7 @@ def saves(ledger: SqlLedger, count: int) -> list[SaveFile]:
     """Accept so many files, and give the changes that begin their work."""
     made = files(ledger, count)
     ledger.apply(NewFile(file, ()) for file in made)
-    begun = [replace(f, state=FileState.WORKING, version=1) for f in made]
+    begun = [f._replace(state=FileState.WORKING, version=1) for f in made]
     note = (Note(1.0, "begin"),)
     return [SaveFile(a, b, note) for a, b in zip(made, begun, strict=True)]
 

@@ -61,6 +61,8 @@ FILES = st.builds(
     accepted_at=TIMES,
     changed_at=TIMES,
     version=WHOLE,
+    params=st.dictionaries(WORDS, JSON, max_size=2),
+    holder=WHOLE,
 )
 JOBS = st.builds(
     JobRecord,

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import io
 import json
+from contextlib import suppress
 from pathlib import Path
-
-import structlog
 
 from watcher.core.model import FileState
 from watcher.core.settings import Secret
@@ -60,15 +59,36 @@ class Flushed(io.StringIO):
 
 def test_lines_of_a_block_leave_together_and_others_at_once():
     out = Flushed()
-    log = logs.configure(form="json", stream=out)
+    log = logs.configure(form="json", stream=out, secrets=[Secret("hunter2")]).bind(seat="1")
     log.info("one")
     assert out.seen.count("\n") == 1
-    with lines.together():
-        log.info("two")
-        with lines.together():
-            log.info("three")
+    with lines.together(log) as say:
+        say("info", "two", {"file": "hunter2"})
+        say("debug", "none", {})
+        say("warning", "three", {})
         assert out.seen.count("\n") == 1
-    assert out.seen.count("\n") == 3
+    first, two, three = told(out)
+    assert first["event"] == "one"
+    stamp = two.pop("timestamp")
+    assert two == {"seat": "1", "file": "***", "event": "two", "level": "info"}
+    assert three == {"seat": "1", "event": "three", "level": "warning", "timestamp": stamp}
+
+
+def test_what_a_block_said_is_out_whatever_happens_in_it():
+    log, out = configured()
+    with suppress(ZeroDivisionError), lines.together(log) as say:
+        say("info", "one", {})
+        say("info", "two", {"number": str(1 // 0)})
+    assert [row["event"] for row in told(out)] == ["one"]
+
+
+def test_a_block_of_a_coloured_log_takes_the_general_road():
+    out = io.StringIO()
+    log = logs.configure(form="console", stream=out)
+    with lines.together(log) as say:
+        say("info", "file.accepted", {"file": "a.step"})
+    assert "file.accepted" in out.getvalue()
+    assert "file=a.step" in out.getvalue()
 
 
 class Interrupted(io.StringIO):
@@ -85,9 +105,3 @@ def test_a_signal_in_the_middle_of_a_line_is_told_and_waits_for_nothing():
     out.writer = lines.Writer(out)
     out.writer.msg("first")
     assert sorted(out.getvalue().split("\n")) == ["", "first", "of the handler"]
-
-
-def test_a_block_means_nothing_to_another_logger():
-    structlog.reset_defaults()
-    with lines.together():
-        assert not isinstance(structlog.get_config()["logger_factory"], lines.Writer)

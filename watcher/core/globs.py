@@ -54,6 +54,18 @@ def matches(pattern: str, path: str, *, whole: bool = False) -> bool:
     )
 
 
+def any_matches(patterns: tuple[str, ...], name: str) -> bool:
+    """Whether one name, without ``/``, matches any of these patterns of names."""
+    return _united(patterns).fullmatch(fold(name)) is not None
+
+
+@lru_cache(maxsize=64)
+def _united(patterns: tuple[str, ...]) -> re.Pattern[str]:
+    shapes = [shape for pattern in patterns for shape in compiled(pattern)]
+    pieces = [one.components[-1] for one in shapes if not one.whole]
+    return re.compile("|".join(piece.pattern for piece in pieces if piece is not None))
+
+
 def problem(pattern: str) -> str:
     """What is wrong with a pattern, in words; empty when nothing is."""
     try:

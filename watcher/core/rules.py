@@ -177,9 +177,12 @@ def ignored(folder: Folder, path: str) -> str | None:
     return None
 
 
-@lru_cache(maxsize=4096)  # the folders of a scan come again with each of their files
 def _junk(name: str) -> str:
-    return next((pattern for pattern in IGNORED if globs.matches(pattern, name)), "")
+    """The built-in pattern that a name matches; all of them are tried at once, since this is asked
+    of every component of every path."""
+    if not globs.any_matches(IGNORED, name):
+        return ""
+    return next(pattern for pattern in IGNORED if globs.matches(pattern, name))
 
 
 def takes_all(match: Match) -> bool:

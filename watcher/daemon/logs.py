@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import sys
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any, Literal, TextIO
+from typing import Literal, TextIO
 from urllib.parse import unquote, urlsplit
 
 import structlog
@@ -126,20 +126,21 @@ def tell(
     def named(file_id: int) -> str:
         return told.get(file_id) or path_of(file_id)
 
-    with lines.together():
+    with lines.together(log) as say:
         for change in changes:
             if isinstance(change, NewFile):
-                _tell_new(log, change.file)
+                _tell_new(say, change.file)
             elif isinstance(change, SaveFile):
-                _tell_file(log, change)
+                _tell_file(say, change)
             elif isinstance(change, SaveJob):
-                _tell_job(log, change, named)
+                _tell_job(say, change, named)
 
 
-def _tell_new(log: FilteringBoundLogger, file: FileRecord) -> None:
-    log.info("file.accepted", folder=file.folder, file=file.path, rule=file.rule)
+def _tell_new(say: lines.Say, file: FileRecord) -> None:
+    about = {"folder": file.folder, "file": file.path}
+    say("info", "file.accepted", {**about, "rule": file.rule})
     for text in file.warnings:
-        log.warning("file.note", folder=file.folder, file=file.path, note=text)
+        say("warning", "file.note", {**about, "note": text})
 
 
 def _is_warning(change: Change) -> bool:
@@ -151,36 +152,37 @@ def _is_warning(change: Change) -> bool:
     return isinstance(change, NewFile) and bool(change.file.warnings)
 
 
-def _tell_file(log: FilteringBoundLogger, change: SaveFile) -> None:
-    file, before = change.after, change.before
-    fields = {"folder": file.folder, "file": file.path, **_notes(change)}
-    if file.state is before.state:
-        log.info("file.note", **fields) if change.notes else None
+def _tell_file(say: lines.Say, change: SaveFile) -> None:
+    file = change.after
+    fields = {"folder": file.folder, "file": file.path}
+    note = _noted(change)
+    if file.state is change.before.state:
+        if change.notes:
+            say("info", "file.note", fields | note)
     elif file.state in (FileState.FAILED, FileState.HELD):
-        _say(log.warning, file.state, "file", **{**fields, "reason": file.reason})
+        say("warning", f"file.{file.state}", fields | _with_reason(note, file.reason))
     else:
-        _say(log.info, file.state, "file", **fields)
+        say("info", f"file.{file.state}", fields | note)
 
 
-def _tell_job(log: FilteringBoundLogger, change: SaveJob, path_of: Callable[[int], str]) -> None:
+def _tell_job(say: lines.Say, change: SaveJob, path_of: Callable[[int], str]) -> None:
     job, before = change.after, change.before
-    fields = {"file": path_of(job.file_id), "job": job.label, **_notes(change)}
-    if job.remote:
-        fields["id"] = job.remote
+    fields = {"file": path_of(job.file_id), "job": job.label}
+    note = _noted(change)
+    sent = {"id": job.remote} if job.remote else {}
     if job.state is before.state and job.key == before.key:
-        log.debug("job.note", **fields)
+        say("debug", "job.note", fields | note | sent)
     elif job.error and job.state in ("failed", "waiting"):
-        _say(log.warning, job.state, "job", **{**fields, "reason": job.error})
+        say("warning", f"job.{job.state}", fields | sent | _with_reason(note, job.error))
     else:
-        _say(log.info, job.state, "job", **fields)
+        say("info", f"job.{job.state}", fields | note | sent)
 
 
-def _say(level: Callable[..., Any], state: str, noun: str, **fields: Any) -> None:
-    if fields.get("reason") == fields.get("note"):
-        fields.pop("note", None)
-    level(f"{noun}.{state}", **fields)
+def _with_reason(note: dict[str, str], reason: str) -> dict[str, str]:
+    """The reason, and the note where that says something else."""
+    return {"reason": reason} if note.get("note") == reason else note | {"reason": reason}
 
 
-def _notes(change: SaveFile | SaveJob) -> dict[str, str]:
-    text = "; ".join(note.text for note in change.notes if note.text)
+def _noted(change: SaveFile | SaveJob) -> dict[str, str]:
+    text = "; ".join([note.text for note in change.notes if note.text])
     return {"note": text} if text else {}

@@ -7,7 +7,7 @@ same millisecond, which the ledger's primary key then refuses.
 
 from __future__ import annotations
 
-import secrets
+import random
 import threading
 from collections.abc import Callable
 
@@ -21,6 +21,7 @@ class Ids:
     def __init__(self, now: Callable[[], float], *, above: int = 0) -> None:
         self._now = now
         self._last = above
+        self._random = random.Random()  # noqa: S311  (unique, which is no secret)
         self._lock = threading.Lock()
 
     def take(self, count: int) -> range:
@@ -28,6 +29,6 @@ class Ids:
         moment = max(0, int(self._now() * 1000) - EPOCH_MS) << _LOW
         # the upper half stays free, so that one draw of many does not enter the next millisecond
         with self._lock:
-            first = max(self._last + 1, moment | secrets.randbits(_LOW - 1))
+            first = max(self._last + 1, moment | self._random.getrandbits(_LOW - 1))
             self._last = max(self._last, first + count - 1)
         return range(first, first + count)
