@@ -7,7 +7,7 @@ import queue
 
 from tests import build
 from tests.fakes.files import FailingFiles, MemoryFiles
-from watcher.core.effects import Copy, Done, Left, Outcome, Place, Publish, Staged, Wrong
+from watcher.core.effects import Copy, Done, Left, Outcome, PassOn, Place, Publish, Staged, Wrong
 from watcher.core.model import Fingerprint
 from watcher.daemon import logs
 from watcher.daemon.hands import Hands
@@ -41,6 +41,15 @@ class Bench:
             found.append(Copy(file, build.job(id=200 + number, file_id=file.id)))
         return found
 
+    def passings(self) -> list[PassOn]:
+        return [
+            PassOn(
+                one.file, one.job, Place(one.job.id, name, name, 1, "", replace=False, alone=True)
+            )
+            for one in self.copies()
+            for name in (one.file.path,)
+        ]
+
     def publications(self) -> list[Publish]:
         done = self.perform(self.copies())
         found = []
@@ -64,6 +73,45 @@ def test_many_are_copied_and_published():
     assert [outcome.result for outcome in outcomes] == [Done()] * COUNT
     assert all(bench.memory.body(bench.folder.output / f"f{n}") == b"x" for n in range(COUNT))
     bench.hands.close()
+
+
+def test_many_are_passed_on_and_a_taken_name_is_told():
+    bench = Bench()
+    passings = bench.passings()
+    bench.memory.add(bench.folder.output / "f3", b"theirs")
+    bench.memory.take_away(bench.folder.input / "f4")
+    results = {one.effect.file.path: one.result for one in bench.perform(passings)}
+    assert isinstance(results.pop("f4"), Wrong)
+    assert {name for name, one in results.items() if not one.named} == {"f3"}
+    assert not results["f3"].tried
+    assert bench.memory.body(bench.folder.output / "f5") == b"x"
+    assert bench.memory.body(bench.folder.output / "f3") == b"theirs"
+    bench.hands.close()
+
+
+def test_a_name_that_may_have_been_given_is_told_as_such():
+    bench = Bench()
+    passings = bench.passings()
+    files = Unsure(bench.memory)
+    bench.hands.close()
+    bench.hands = Hands(World(bench.settings, {}, files), bench.told.put, logs.configure())
+    results = [one.result for one in bench.perform(passings)]
+    assert {(one.named, one.tried) for one in results} == {(False, True)}
+    bench.hands.close()
+
+
+class Unsure:
+    """Files whose names are given, and then the disk fails."""
+
+    def __init__(self, memory: MemoryFiles) -> None:
+        self._memory = memory
+
+    def __getattr__(self, name):
+        return getattr(self._memory, name)
+
+    def publish_each(self, *at):
+        self._memory.publish_each(*at)
+        raise FileError("the disk is gone")
 
 
 def test_trouble_of_the_output_is_told_for_each():

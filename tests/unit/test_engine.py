@@ -12,7 +12,7 @@ from tests.fakes.backend import Plan
 from tests.fakes.files import MemoryFiles
 from tests.rehearsal import Rehearsal as Studio
 from watcher.core import pacing
-from watcher.core.effects import Copy, Dispose, Fetch, Publish, Quarantine, Return, Submit
+from watcher.core.effects import Dispose, Fetch, PassOn, Publish, Quarantine, Return, Submit
 from watcher.core.model import Asset, FileState, JobState, Phase
 from watcher.core.settings import Match
 from watcher.daemon.sightings import Absent, Arrival
@@ -108,7 +108,7 @@ def test_a_held_file_goes_on_after_a_death_when_its_output_is_back():
 def test_a_pass_file_replaced_while_it_is_copied_is_delivered_as_it_is_now():
     studio = Studio(build.rule("pass"))
     begun(studio)
-    until(studio, Copy)
+    until(studio, PassOn)
     newer = studio.drop("a.step")
     studio.scan()
     studio.finish()

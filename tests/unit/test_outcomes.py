@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from tests import build
-from watcher.core import outcomes, pacing, reports
+from watcher.core import holding, outcomes, pacing, reports
 from watcher.core.effects import (
     Clash,
     Clean,
@@ -197,7 +197,7 @@ def test_any_other_outcome_of_a_past_life_decides_nothing(effect, result):
 
 def test_effects_of_no_record_are_never_stale():
     assert not outcomes.stale(build.work(), Identify(build.file()))
-    assert outcomes.renewed(Look("cad", "a"), build.work()) == Look("cad", "a")
+    assert holding.renewed(Look("cad", "a"), build.work()) == Look("cad", "a")
 
 
 # ---------------------------------------------------------------- the scheduler's word

@@ -79,6 +79,17 @@ class Publish:
 
 
 @dataclass(frozen=True, slots=True)
+class PassOn:
+    """Stage the file itself and give it its final name: both in one go. ``resumed`` as in
+    ``Publish``."""
+
+    file: FileRecord
+    job: JobRecord
+    place: Place
+    resumed: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Dispose:
     """Archive or delete a delivered source, as its folder says, and the parts only it needs."""
 
@@ -131,7 +142,19 @@ class Look:
     path: str
 
 
-Effect = Submit | Copy | Fetch | Publish | Dispose | Quarantine | Identify | Return | Clean | Look
+Effect = (
+    Submit
+    | Copy
+    | Fetch
+    | Publish
+    | PassOn
+    | Dispose
+    | Quarantine
+    | Identify
+    | Return
+    | Clean
+    | Look
+)
 
 
 # ---------------------------------------------------------------- what comes back
@@ -154,6 +177,16 @@ class Staged:
 
     outputs: tuple[Fetched, ...]
     digest: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Passed:
+    """A copy of the file is under its final name (``named``), or in staging, and then it is not
+    under the name, or (``tried``) nobody knows."""
+
+    output: Fetched
+    named: bool
+    tried: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,7 +216,7 @@ class Wrong:
     ours: bool = False
 
 
-Result = Sent | Unsure | Staged | Clash | Done | Wrong
+Result = Sent | Unsure | Staged | Passed | Clash | Done | Wrong
 
 
 @dataclass(frozen=True, slots=True)

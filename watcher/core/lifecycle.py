@@ -14,7 +14,8 @@ or recognisable:
 found          what may have happened       what ``recover`` does
 =============  ===========================  ==================================================
 accepted       nothing                      nothing: it is in its lane
-waiting        a pass copy in staging       start it again, staging is emptied first
+waiting        a pass copy in staging,      start it again, staging is emptied first; an equal
+               or under its planned name    content under the recorded name counts as done
 submitting     sent or not                  ask for the key; certainly absent: send again under
                                             the same key; unsure: hold, then the same
 submitted,     anything                     ask; "no such job" sends again under a new key, and
@@ -75,6 +76,7 @@ J, E = JobState, JobEvent
 JOB_MOVES: dict[tuple[JobState, JobEvent], JobState] = {
     (J.WAITING, E.START): J.SUBMITTING,
     (J.WAITING, E.STAGED): J.STAGED,  # pass: the copy is its own job
+    (J.WAITING, E.PUBLISHED): J.DELIVERED,  # pass: copied and named in one go
     (J.WAITING, E.SKIP): J.DELIVERED,
     (J.WAITING, E.AGAIN): J.WAITING,
     (J.WAITING, E.FAIL): J.FAILED,
@@ -103,6 +105,7 @@ FILE_MOVES: dict[tuple[FileState, FileEvent], FileState] = {
     (F.SETTLING, V.BEGIN): F.ACCEPTED,
     (F.ACCEPTED, V.BEGIN): F.WORKING,
     (F.ACCEPTED, V.HOLD): F.HELD,
+    (F.ACCEPTED, V.PUBLISHED): F.DELIVERED,
     (F.ACCEPTED, V.SKIP): F.DELIVERED,
     (F.ACCEPTED, V.FAIL): F.FAILED,
     (F.ACCEPTED, V.RESTART): F.ACCEPTED,
@@ -161,9 +164,11 @@ class Step:
             raise IllegalMove(f"file {file.path}: {event} in state {file.state}") from None
         self.save_file(now, event, note, state=state, **new)
 
-    def save_job(self, job: JobRecord, now: float, event: str, note: str = "", **new: Any) -> None:
+    def save_job(
+        self, job: JobRecord, now: float, event: str = "", note: str = "", **new: Any
+    ) -> None:
         """Change fields of a job without a move, and record it: with the change before, where that
-        was the same job's."""
+        was the same job's. Without an ``event`` its history says nothing of it."""
         last = self.changes[-1] if self.changes else None
         if isinstance(last, SaveJob) and last.after is job:
             after = job._replace(changed_at=now, **new)
@@ -171,7 +176,8 @@ class Step:
             self.changes[-1] = SaveJob(last.before, after, both)
         else:
             after = job._replace(changed_at=now, version=job.version + 1, **new)
-            self.changes.append(SaveJob(job, after, (Note(now, event, note),)))
+            notes = (Note(now, event, note),) if event else ()
+            self.changes.append(SaveJob(job, after, notes))
         jobs = tuple(after if other.id == job.id else other for other in self.work.jobs)
         self.work = Work(self.work.file, jobs)
 

@@ -7,7 +7,7 @@ attempt.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from watcher.core import pacing
@@ -22,6 +22,9 @@ from watcher.core.effects import (
     Fetch,
     Look,
     Outcome,
+    Passed,
+    PassOn,
+    Place,
     Publish,
     Quarantine,
     Sent,
@@ -30,8 +33,8 @@ from watcher.core.effects import (
     Unsure,
     Wrong,
 )
+from watcher.core.holding import hold, renewed
 from watcher.core.lifecycle import (
-    UNFINISHED,
     FileEvent,
     JobEvent,
     Step,
@@ -42,7 +45,7 @@ from watcher.core.lifecycle import (
     finish,
     spec_of,
 )
-from watcher.core.model import FileState, JobRecord, JobState, Output, Work
+from watcher.core.model import JobRecord, JobState, Output, Work
 from watcher.core.ports import OwnTarget
 from watcher.core.repeats import content_name
 from watcher.core.reports import Context, failed_run, lost
@@ -90,7 +93,7 @@ def _too_late(step: Step, outcome: Outcome) -> Step:
 
 def stale(work: Work, effect: Effect) -> bool:
     """Whether the effect was begun for an arrival or attempt that is no longer the present one."""
-    if isinstance(effect, Submit | Copy | Fetch):
+    if isinstance(effect, Submit | Copy | Fetch | PassOn):
         job = next((job for job in work.jobs if job.id == effect.job.id), None)
         moved = job is None or (job.state, job.key) != (effect.job.state, effect.job.key)
         return moved or work.file.arrival != effect.file.arrival
@@ -194,33 +197,6 @@ def _starved(step: Step, effect: Effect, job: JobRecord, context: Context) -> No
         step.effects.append(Fetch(step.work.file, step.job(source.id)))
 
 
-def hold(step: Step, effect: Effect, error: WatcherError, context: Context) -> None:
-    """Wait for an operator or for time; the effect is tried again by itself."""
-    file = step.work.file
-    tries = file.attempt + 1
-    longest = pacing.SLOWEST_HELD if file.state in UNFINISHED else pacing.SLOWEST_TRANSIENT
-    at = pacing.transient(tries, now=context.now, spread=context.spread, longest=longest)
-    if file.state in UNFINISHED:
-        step.move_file(
-            FileEvent.HOLD, context.now, str(error), reason=str(error), attempt=tries, next_at=at
-        )
-    else:
-        reason = file.reason if file.state is FileState.FAILED else str(error)
-        step.save_file(context.now, "waiting", str(error), reason=reason, attempt=tries, next_at=at)
-    step.timers.append((at, renewed(effect, step.work)))
-
-
-def renewed(effect: Effect, work: Work) -> Effect:
-    """The same effect for the records as they stand now."""
-    if isinstance(effect, Submit | Copy | Fetch):
-        job = next(job for job in work.jobs if job.id == effect.job.id)
-        fresh = replace(effect, file=work.file, job=job)
-        return replace(fresh, resumed=True) if isinstance(fresh, Submit) else fresh
-    if isinstance(effect, Publish):
-        return replace(effect, file=work.file, resumed=True)
-    return replace(effect, file=work.file) if isinstance(effect, Dispose | Quarantine) else effect
-
-
 # ---------------------------------------------------------------- staging
 def _copied(step: Step, outcome: Outcome, context: Context) -> Step:
     effect, result = outcome.effect, outcome.result
@@ -267,16 +243,41 @@ def _not_yet(step: Step, effect: Fetch, error: WatcherError, context: Context) -
     step.timers.append((at, fresh))
 
 
-def _staged(step: Step, job_id: int, result: Staged, context: Context) -> Step:
+def _staged(
+    step: Step, job_id: int, result: Staged, context: Context, *, tried: bool = False
+) -> Step:
     job = step.job(job_id)
     outputs = tuple(Output(one.name, one.size, one.digest) for one in result.outputs)
-    if result.digest and result.digest != step.work.file.digest:
-        # in memory only: the next recorded change of the file carries it
-        step.work = Work(step.work.file._replace(digest=result.digest), step.work.jobs)
+    _identified(step, result.digest)
     step.move_job(job, JobEvent.STAGED, context.now, outputs=outputs, next_at=0.0, error="")
     if all_staged(step.work):
-        publish(step, context)
+        publish(step, context, resumed=tried)
     return step
+
+
+def _identified(step: Step, digest: str) -> None:
+    """The content is known: in memory only, since the next recorded change of the file carries
+    it."""
+    if digest and digest != step.work.file.digest:
+        step.work = Work(step.work.file._replace(digest=digest), step.work.jobs)
+
+
+def _passed(step: Step, outcome: Outcome, context: Context) -> Step:
+    effect, result, now = outcome.effect, outcome.result, context.now
+    assert isinstance(effect, PassOn)  # noqa: S101  (the dispatch table's promise)
+    job = step.job(effect.job.id)
+    if not isinstance(result, Passed):
+        _source_trouble(step, outcome, job, context)
+        return step
+    one = result.output
+    if not result.named:
+        begin(step, now)
+        staged = Staged((one,), one.digest)
+        return _staged(step, job.id, staged, context, tried=result.tried)
+    _identified(step, one.digest)
+    outputs = (Output(one.name, one.size, one.digest, effect.place.target),)
+    step.work = Work(step.work.file, (job._replace(outputs=outputs),))
+    return _delivered(step, context, (effect.place,))
 
 
 def publish(step: Step, context: Context, *, resumed: bool = False) -> None:
@@ -296,18 +297,21 @@ def _published(step: Step, outcome: Outcome, context: Context) -> Step:
     effect, result = outcome.effect, outcome.result
     assert isinstance(effect, Publish)  # noqa: S101  (the dispatch table's promise)
     if isinstance(result, Done):
-        file = step.work.file
-        finish(step, context.folder, context.rule, context.now)
-        step.changes.extend(
-            OwnTarget(file.folder, place.target, file.path, file.id) for place in effect.places
-        )
-        content = content_name(context.rule, step.work.file)
-        if content:
-            step.changes.append(OwnTarget(file.folder, content, file.path, file.id))
+        _delivered(step, context, effect.places)
     elif isinstance(result, Clash):
         _clashed(step, result, context)
     else:
         _unpublished(step, outcome, context)
+    return step
+
+
+def _delivered(step: Step, context: Context, places: Sequence[Place]) -> Step:
+    """Everything has its final name, which is the source's own from now on."""
+    file = step.work.file
+    finish(step, context.folder, context.rule, context.now)
+    content = content_name(context.rule, file)
+    own = [place.target for place in places] + [content] * bool(content)
+    step.changes += [OwnTarget(file.folder, target, file.path, file.id) for target in own]
     return step
 
 
@@ -375,6 +379,7 @@ DECISIONS: dict[type[Effect], Callable[[Step, Outcome, Context], Step]] = {
     Copy: _copied,
     Fetch: _fetched,
     Publish: _published,
+    PassOn: _passed,
     Dispose: _disposed,
     Quarantine: _disposed,
 }

@@ -16,7 +16,6 @@ from functools import partial
 
 from watcher.core import assets, delivery, outcomes, pacing, queueing
 from watcher.core.effects import (
-    Clash,
     Clean,
     Dispose,
     Effect,
@@ -36,7 +35,7 @@ from watcher.core.ports import Change, Clock, Ledger
 from watcher.core.reports import Context
 from watcher.core.settings import Folder, Rule, Settings
 from watcher.daemon.active import Active, Tally
-from watcher.daemon.claims import Claims, arrivals
+from watcher.daemon.claims import Claims, arrivals, contested
 from watcher.daemon.patience import patient
 from watcher.daemon.polls import Asked, Polls
 from watcher.daemon.seat import Share
@@ -166,7 +165,7 @@ class Books:
         result = outcome.result if outcome is not None else None
         if isinstance(result, Staged):
             repeat, owned = self._claims.foreseen(work)
-        elif isinstance(result, Clash) or (outcome is None and all_staged(work)):
+        elif contested(result) or (outcome is None and all_staged(work)):
             repeat, owned = self._claims.now(work)
         polls = self.polls_of(outcome.effect) if outcome is not None else None
         spread = random.random()  # noqa: S311  (jitter, no secret)
@@ -225,7 +224,7 @@ class Books:
             self.polls[was.scheduler].drop(was.remote)
         if job.state is JobState.SUBMITTED and was.state is not JobState.SUBMITTED:
             self.ask_for(job, at_once=False)
-        if job.state is JobState.WAITING:
+        if job.state is JobState.WAITING and not job.outputs:  # else it has begun to pass
             self.active.copying.discard(job.id)
             self.wait(work, job)
         if job.state is JobState.STAGED:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 
 from watcher.core import delivery, outcomes, repeats
-from watcher.core.effects import Copy, Fetch, Outcome, Staged
+from watcher.core.effects import Clash, Copy, Fetch, Outcome, Passed, Result, Staged
 from watcher.core.model import FileRecord, Output, Work
 from watcher.core.ports import Ledger
 from watcher.core.settings import Rule
@@ -92,3 +92,8 @@ def with_outputs(work: Work, outcome: Outcome) -> Work:
     if not result.digest or result.digest == work.file.digest:
         return Work(work.file, jobs)
     return Work(work.file._replace(digest=result.digest), jobs)
+
+
+def contested(result: Result | None) -> bool:
+    """Whether a name turned out to be taken."""
+    return isinstance(result, Clash) or (isinstance(result, Passed) and not result.named)

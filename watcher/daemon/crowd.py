@@ -9,8 +9,9 @@ from __future__ import annotations
 import threading
 from collections import deque
 
-from watcher.core.effects import Copy, Publish
+from watcher.core.effects import Copy, PassOn, Publish
 
+Grouped = Copy | Publish | PassOn
 GROUP = 128  # files in one group at most
 HEAVY = 64 << 10  # so many bytes weigh as much as a file does by itself
 
@@ -21,11 +22,11 @@ class Crowd:
     def __init__(self, threads: int) -> None:
         self._threads = threads
         self._lock = threading.Lock()
-        self._waiting: deque[tuple[int, Copy | Publish]] = deque()
+        self._waiting: deque[tuple[int, Grouped]] = deque()
         self._weight = 0  # of all that wait
         self._working = 0
 
-    def add(self, effect: Copy | Publish) -> bool:
+    def add(self, effect: Grouped) -> bool:
         """One more; true when another thread is to come and ``take``."""
         with self._lock:
             weight = weight_of(effect)
@@ -35,9 +36,9 @@ class Crowd:
             self._working += wanted
             return wanted
 
-    def take(self) -> list[Copy | Publish]:
+    def take(self) -> list[Grouped]:
         """The next group; with an empty one the thread is released."""
-        taken: list[Copy | Publish] = []
+        taken: list[Grouped] = []
         left = GROUP
         with self._lock:
             while self._waiting and (not taken or self._waiting[0][0] <= left):
@@ -49,8 +50,8 @@ class Crowd:
         return taken
 
 
-def weight_of(effect: Copy | Publish) -> int:
+def weight_of(effect: Grouped) -> int:
     """How much of a group an effect is."""
-    if isinstance(effect, Copy):
-        return 1 + effect.file.print.size // HEAVY
-    return 1 + sum(place.size for place in effect.places) // HEAVY
+    if isinstance(effect, Publish):
+        return 1 + sum(place.size for place in effect.places) // HEAVY
+    return 1 + effect.file.print.size // HEAVY

@@ -12,8 +12,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from watcher.core import bundles
-from watcher.core.effects import Clash, Copy, Done, Publish, Result, Staged, Wrong
-from watcher.core.model import FileRecord, JobRecord, printable
+from watcher.core.effects import Clash, Copy, Done, Passed, PassOn, Publish, Result, Staged, Wrong
+from watcher.core.model import Fetched, FileRecord, JobRecord, printable
 from watcher.core.ports import Lone, Placement
 from watcher.core.settings import Folder, stands_alone
 from watcher.daemon import receipts
@@ -74,17 +74,65 @@ def copy(world: World, effect: Copy) -> Result:
 def copy_each(world: World, effects: Sequence[Copy]) -> list[Result]:
     """Stage files of one folder whose jobs stand alone."""
     folder = world.folder(effects[0].file.folder, effects[0].file.id)
+    return [
+        wrong(answer) if isinstance(answer, FileError) else Staged((answer,), answer.digest)
+        for answer in _copied(world, folder, effects)
+    ]
+
+
+def _copied(
+    world: World, folder: Folder, effects: Sequence[Copy | PassOn]
+) -> Sequence[Fetched | FileError]:
     lones = [
         Lone(token(file.id, one.job.id, file.arrival), folder.input, file.path, file.print)
         for one in effects
         for file in (one.file,)
     ]
     with our_side():
-        answers = world.files.stage_lone(folder.output, world.home(folder), lones)
-    return [
-        wrong(answer) if isinstance(answer, FileError) else Staged((answer,), answer.digest)
-        for answer in answers
+        return world.files.stage_lone(folder.output, world.home(folder), lones)
+
+
+def pass_on(world: World, effect: PassOn) -> Result:
+    """Stage the file itself and give it its final name."""
+    return pass_each(world, [effect])[0]
+
+
+def pass_each(world: World, effects: Sequence[PassOn]) -> list[Result]:
+    """Stage files of one folder and give them their final names."""
+    folder = world.folder(effects[0].file.folder, effects[0].file.id)
+    home = staging_of(world, folder, effects[0].file, 0).parent  # any token: all lie in one folder
+    copied = _copied(world, folder, effects)
+    units = [
+        [_passing(home, effect, one)] if isinstance(one, Fetched) else []
+        for effect, one in zip(effects, copied, strict=True)
     ]
+    errors: Sequence[FileError | None]
+    try:
+        errors = world.files.publish_each(folder.output, units)
+    except FileError as error:  # which names were given is not known
+        errors = [error] * len(units)
+    return [
+        wrong(one) if isinstance(one, FileError) else _passed(one, error)
+        for one, error in zip(copied, errors, strict=True)
+    ]
+
+
+def _passing(home: Path, effect: PassOn, copied: Fetched) -> Placement:
+    file, place = effect.file, effect.place
+    return Placement(
+        staged=home / token(file.id, place.job_id, file.arrival),
+        target=place.target,
+        size=copied.size,
+        digest=copied.digest,
+        replace=place.replace,
+        resumed=effect.resumed,
+    )
+
+
+def _passed(copied: Fetched, error: FileError | None) -> Passed:
+    """What is wrong with a name, publishing the staged copy will tell."""
+    tried = error is not None and not isinstance(error, TargetExists)
+    return Passed(copied, named=error is None, tried=tried)
 
 
 def _prove_room(world: World, folder: Folder, into: Path, size: int) -> None:

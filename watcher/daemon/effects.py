@@ -19,6 +19,7 @@ from watcher.core.effects import (
     Fetch,
     Identify,
     Outcome,
+    PassOn,
     Publish,
     Quarantine,
     Result,
@@ -33,6 +34,8 @@ from watcher.daemon.delivering import (
     copy,
     copy_each,
     emptied,
+    pass_each,
+    pass_on,
     publish,
     publish_each,
     wrong,
@@ -67,7 +70,7 @@ def _together(world: World, effect: Effect) -> Hashable:
         rule = world.rule(effect.file)
         if not stands_alone(rule, effect.job.index):
             return id(effect)
-    elif not isinstance(effect, Publish):
+    elif not isinstance(effect, Publish | PassOn):
         return id(effect)
     return type(effect), id(world.folder(effect.file.folder, effect.file.id))
 
@@ -130,6 +133,7 @@ def _clean(world: World, effect: Clean) -> Result:
 _PERFORM: dict[type[Effect], Callable[..., Result]] = {
     Submit: submit,
     Copy: copy,
+    PassOn: pass_on,
     Fetch: _fetch,
     Publish: publish,
     Dispose: dispose,
@@ -140,5 +144,6 @@ _PERFORM: dict[type[Effect], Callable[..., Result]] = {
 }
 _TOGETHER: dict[type[Effect], Callable[..., list[Result]]] = {
     Copy: copy_each,
+    PassOn: pass_each,
     Publish: publish_each,
 }

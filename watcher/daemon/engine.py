@@ -20,6 +20,7 @@ from watcher.core.effects import (
     Left,
     Look,
     Outcome,
+    Passed,
     Return,
     Sent,
     Silent,
@@ -321,7 +322,7 @@ class Engine:
                 self._decide(work, outcome)
 
     def _decide(self, work: Work, outcome: Outcome) -> None:
-        if isinstance(outcome.result, Staged) and not outcomes.stale(work, outcome.effect):
+        if isinstance(outcome.result, Staged | Passed) and not outcomes.stale(work, outcome.effect):
             self.books.active.copying.difference_update(job.id for job in work.jobs)
         context = self.books.context(work, outcome)
         self.books.take(outcomes.after(work, outcome, context))

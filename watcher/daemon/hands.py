@@ -20,14 +20,13 @@ from watcher.core.effects import (
     Fetch,
     Left,
     Outcome,
-    Publish,
     Result,
     Silent,
     Submit,
     Told,
     Wrong,
 )
-from watcher.daemon.crowd import Crowd
+from watcher.daemon.crowd import Crowd, Grouped
 from watcher.daemon.effects import perform, perform_all
 from watcher.daemon.world import World
 from watcher.errors import SchedulerError, Unreachable, WatcherError
@@ -69,7 +68,7 @@ class Hands:
 
     def perform(self, effect: Effect) -> None:
         """Do an effect in the pool of its kind."""
-        if isinstance(effect, Copy | Publish):
+        if isinstance(effect, Grouped):
             if self._crowd.add(effect):
                 self._writing.submit(self._perform_crowd)
         else:
@@ -85,13 +84,13 @@ class Hands:
             for outcome in outcomes:
                 self._post(outcome)
 
-    def _safely_all(self, effects: Sequence[Copy | Publish]) -> list[Outcome]:
+    def _safely_all(self, effects: Sequence[Grouped]) -> list[Outcome]:
         try:
             return perform_all(self._world, effects)
         except Exception:  # noqa: BLE001  (the boundary: one by one, to tell whose fault it is)
             self._log.exception("fault", effect=f"{len(effects)} together")
         # what was published before the fault is known again by its content
-        again = (replace(e, resumed=True) if isinstance(e, Publish) else e for e in effects)
+        again = (e if isinstance(e, Copy) else replace(e, resumed=True) for e in effects)
         return [Outcome(effect, self._safely(effect)) for effect in again]
 
     def _pool(self, effect: Effect) -> ThreadPoolExecutor:

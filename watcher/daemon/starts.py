@@ -8,7 +8,7 @@ from __future__ import annotations
 import uuid
 from collections import deque
 
-from watcher.core import windows
+from watcher.core import passing, windows
 from watcher.core.lifecycle import UNFINISHED, ready, spec_of, start
 from watcher.core.model import FileState, JobRecord, JobState, Work
 from watcher.core.ports import Lane
@@ -116,7 +116,8 @@ class Starts:
         if spec.process == PASS:
             books.active.copying.add(job.id)
         key = "" if spec.process == PASS else str(uuid.uuid4())
-        books.take(start(work, job, rule, key=key, now=books.clock.now()))
+        now = books.clock.now()
+        books.take(passing.begin(work, job, rule, now) or start(work, job, rule, key=key, now=now))
         return True
 
     def _slot(self, spec: JobSpec) -> bool:
