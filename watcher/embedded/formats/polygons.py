@@ -11,21 +11,50 @@ from typing import Any
 
 from watcher.embedded.script import JobFailure
 
+_BLANK = tuple(b"\n\t\v\f\r ")  # as ``bytes.split`` has it
+
+
+def counts(rows: list[bytes]) -> Any:
+    """The number of words of each row.
+
+    Args:
+        rows: pieces of text of one row or more.
+    """
+    import numpy as np  # noqa: PLC0415 - converters come with the first job
+
+    if not rows:
+        return np.zeros(0, dtype=np.int64)
+    text = np.frombuffer(b"\n".join([b"", *rows, b""]), dtype=np.uint8)
+    kinds = np.zeros(256, dtype=bool)
+    kinds[list(_BLANK)] = True
+    blank = kinds[text]
+    ends = np.flatnonzero(text == _BLANK[0])
+    return np.add.reduceat(blank[:-1] & ~blank[1:], ends[:-1], dtype=np.int64)
+
 
 def numbers(rows: list[bytes], what: str, where: str) -> Any:
     """The words of all rows as one flat array of floats.
 
+    Args:
+        rows: pieces of text of one row or more.
+        what: what a row is, for the reason of a failure.
+        where: the name of the file, likewise.
+
     Raises:
         JobFailure: a word is no number; the text names the row.
     """
+    return _numbers(rows, int(counts(rows).sum()), what, where)
+
+
+def _numbers(rows: list[bytes], count: int, what: str, where: str) -> Any:
     import numpy as np  # noqa: PLC0415 - converters come with the first job
 
-    joined = b" ".join(rows)
+    joined = b"\n".join(rows)
     with contextlib.suppress(ValueError, DeprecationWarning):
-        found = np.fromstring(joined, dtype=np.float64, sep=" ") if joined.strip() else np.zeros(0)
-        if len(found) == sum(len(row.split()) for row in rows):
+        found = np.fromstring(joined, dtype=np.float64, sep=" ") if count else np.zeros(0)
+        if len(found) == count:
             return found
-    wrong = next((row for row in rows if not _is_numeric(row)), b"")
+    wrong = next((row for row in joined.split(b"\n") if not _is_numeric(row)), b"")
     shown = wrong.decode("utf-8", "replace").strip()[:60]
     raise JobFailure(f"{what} {shown!r} is not made of numbers", where=where)
 
@@ -40,32 +69,39 @@ def _is_numeric(row: bytes) -> bool:
 def table(rows: list[bytes], what: str, where: str, least: int) -> Any:
     """Rows of numbers as a table; rows longer than the shortest lose their tail.
 
+    Args:
+        rows: pieces of text of one row or more.
+        what: what a row is, for the reason of a failure.
+        where: the name of the file, likewise.
+        least: the numbers that a row must have.
+
     Raises:
         JobFailure: a row has fewer than ``least`` numbers, or a word is no number.
     """
     import numpy as np  # noqa: PLC0415 - converters come with the first job
 
-    counts = [len(row.split()) for row in rows]
-    width = min(counts, default=least)
+    words = counts(rows)
+    width = int(words.min()) if len(words) else least
     if width < least:
-        shown = rows[counts.index(width)].decode("utf-8", "replace").strip()[:60]
+        short = b"\n".join(rows).split(b"\n")[int(words.argmin())]
+        shown = short.decode("utf-8", "replace").strip()[:60]
         raise JobFailure(f"{what} {shown!r} needs {least} numbers", where=where)
-    if width != max(counts, default=width):
-        rows = [b" ".join(row.split()[:width]) for row in rows]
-    return np.reshape(numbers(rows, what, where), (len(rows), width))
+    if (words != width).any():
+        rows = [b" ".join(row.split()[:width]) for row in b"\n".join(rows).split(b"\n")]
+    return np.reshape(_numbers(rows, len(words) * width, what, where), (len(words), width))
 
 
-def fans(counts: Any) -> Any:
+def fans(corners: Any) -> Any:
     """Triangles of polygons that stand one after another: m x 3 places in the flat corner list.
 
     Args:
-        counts: the corners of each polygon; those below three give nothing.
+        corners: how many each polygon has; those below three give nothing.
     """
     import numpy as np  # noqa: PLC0415 - converters come with the first job
 
-    counts = np.asarray(counts, dtype=np.int64)
-    starts = np.cumsum(counts) - counts
-    each = np.maximum(counts - 2, 0)
+    corners = np.asarray(corners, dtype=np.int64)
+    starts = np.cumsum(corners) - corners
+    each = np.maximum(corners - 2, 0)
     first = np.repeat(starts, each)
     step = np.arange(each.sum()) - np.repeat(np.cumsum(each) - each, each)
     return np.stack([first, first + step + 1, first + step + 2], axis=1)

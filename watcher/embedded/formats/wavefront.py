@@ -16,6 +16,12 @@ from watcher.embedded.formats.companions import Companions
 from watcher.embedded.script import JobFailure
 
 _MOST_PARTS = 2000
+# a run of plain lines of one kind, or one line of any other
+_RUNS = re.compile(
+    rb"(?P<v>(?:v [^\n#]*+\n)++)|(?P<vt>(?:vt [^\n#]*+\n)++)|(?P<vn>(?:vn [^\n#]*+\n)++)"
+    rb"|(?P<f>(?:f [^\n#-]*+\n)++)|[^\n]*+\n"
+)
+_LISTS = (b"v", b"vt", b"vn")
 _BYTE = 255.0
 _SHAPES = (
     (re.compile(rb"\s*+(?:\d{1,18}+(?:\s++|\Z))*+"), [0]),
@@ -27,7 +33,7 @@ _SHAPES = (
 
 @dataclass
 class _Part:
-    """Faces of one object and one material."""
+    """Faces of one object and one material, in pieces of one line or more."""
 
     name: str
     material: str
@@ -36,13 +42,28 @@ class _Part:
 
 @dataclass
 class _Text:
-    """The statements of a file, sorted by kind."""
+    """The statements of a file, sorted by kind: rows in pieces of one line or more, and how many
+    of them there are so far."""
 
-    positions: list[bytes] = field(default_factory=list)
-    textures: list[bytes] = field(default_factory=list)
-    normals: list[bytes] = field(default_factory=list)
+    rows: dict[bytes, list[bytes]] = field(default_factory=lambda: {key: [] for key in _LISTS})
+    counts: dict[bytes, int] = field(default_factory=lambda: dict.fromkeys(_LISTS, 0))
     libraries: list[str] = field(default_factory=list)
     parts: dict[tuple[str, str, str], _Part] = field(default_factory=dict)
+    thing: str = ""
+    group: str = ""
+    material: str = ""
+
+    def add(self, key: bytes, rows: bytes, count: int = 1) -> None:
+        """So many rows of one list."""
+        self.rows[key].append(rows)
+        self.counts[key] += count
+
+    def faces(self, rows: bytes) -> None:
+        """Faces of the object, group and material that the file is at."""
+        at = (self.thing, self.group, self.material)
+        if at not in self.parts:
+            self.parts[at] = _Part(self.thing or self.group, self.material)
+        self.parts[at].faces.append(rows)
 
 
 def to_scene(content: bytes, name: str, companions: Companions) -> Any:
@@ -53,7 +74,7 @@ def to_scene(content: bytes, name: str, companions: Companions) -> Any:
     """
     import trimesh  # noqa: PLC0415 - half a second: imported with the first job
 
-    text = _sort(_lines(content))
+    text = _sort(_plain(content))
     scene = trimesh.Scene()
     lists = _lists(text, name)
     if not text.parts:
@@ -67,35 +88,43 @@ def to_scene(content: bytes, name: str, companions: Companions) -> Any:
     return scene
 
 
-def _lines(content: bytes) -> list[bytes]:
+def _plain(content: bytes) -> bytes:
+    """The text with Unix line ends, spaces for tabs, and no statement on two lines."""
     if content[:2] in {b"\xff\xfe", b"\xfe\xff"}:
         content = content.decode("utf-16", "replace").encode()
     content = content.removeprefix(b"\xef\xbb\xbf").replace(b"\r\n", b"\n").replace(b"\r", b"\n")
-    return content.replace(b"\\\n", b" ").split(b"\n")
+    return content.replace(b"\\\n", b" ").replace(b"\t", b" ") + b"\n"
 
 
-def _sort(lines: list[bytes]) -> _Text:
+def _sort(content: bytes) -> _Text:
     text = _Text()
-    lists = {b"v": text.positions, b"vt": text.textures, b"vn": text.normals}
-    thing = group = material = ""
-    for line in lines:
-        key, _, rest = line.lstrip().replace(b"\t", b" ").partition(b" ")
-        if key in lists:
-            lists[key].append(rest.partition(b"#")[0])
-        elif key == b"f":
-            at = (thing, group, material)
-            if at not in text.parts:
-                text.parts[at] = _Part(thing or group, material)
-            text.parts[at].faces.append(_absolute(rest.partition(b"#")[0], text))
-        elif key == b"usemtl":
-            material = _words(rest)
-        elif key == b"o":
-            thing, group = _words(rest), ""
-        elif key == b"g":
-            group = _words(rest)
-        elif key == b"mtllib":
-            text.libraries.append(_words(rest))
+    for run in _RUNS.finditer(content):
+        if run.lastgroup is None:
+            _line(run[0][:-1], text)
+            continue
+        key = run.lastgroup.encode()
+        rows = run[0][len(key) + 1 : -1].replace(b"\n%s " % key, b"\n")
+        if key == b"f":
+            text.faces(rows)
+        else:
+            text.add(key, rows, rows.count(b"\n") + 1)
     return text
+
+
+def _line(line: bytes, text: _Text) -> None:
+    key, _, rest = line.lstrip().partition(b" ")
+    if key in _LISTS:
+        text.add(key, rest.partition(b"#")[0])
+    elif key == b"f":
+        text.faces(_absolute(rest.partition(b"#")[0], text))
+    elif key == b"usemtl":
+        text.material = _words(rest)
+    elif key == b"o":
+        text.thing, text.group = _words(rest), ""
+    elif key == b"g":
+        text.group = _words(rest)
+    elif key == b"mtllib":
+        text.libraries.append(_words(rest))
 
 
 def _words(rest: bytes) -> str:
@@ -109,7 +138,7 @@ def _absolute(corners: bytes, text: _Text) -> bytes:
     """Corners that count backwards (-1 is the latest) as corners that count from the start."""
     if b"-" not in corners:
         return corners
-    sizes = (len(text.positions), len(text.textures), len(text.normals))
+    sizes = tuple(text.counts[key] for key in _LISTS)
     return b" ".join(
         b"/".join(
             b"%d" % (size + 1 + int(index)) if re.fullmatch(rb"-\d+", index) else index
@@ -157,7 +186,7 @@ class _Lists:
 
 
 def _lists(text: _Text, where: str) -> _Lists:
-    positions = polygons.table(text.positions, "the vertex", where, 3)
+    positions = polygons.table(text.rows[b"v"], "the vertex", where, 3)
     colours = None
     if positions.shape[1] >= 6:  # noqa: PLR2004 - x y z r g b, as MeshLab and others write
         colours = positions[:, -3:]
@@ -165,8 +194,8 @@ def _lists(text: _Text, where: str) -> _Lists:
     return _Lists(
         positions[:, :3],
         colours,
-        polygons.table(text.textures, "the texture coordinate", where, 1),
-        polygons.table(text.normals, "the normal", where, 3)[:, :3],
+        polygons.table(text.rows[b"vt"], "the texture coordinate", where, 1),
+        polygons.table(text.rows[b"vn"], "the normal", where, 3)[:, :3],
     )
 
 
@@ -188,26 +217,40 @@ def _rgba(colours: Any) -> Any:
 
 
 def _mesh(part: _Part, lists: _Lists, material: Any, where: str) -> Any:
-    import numpy as np  # noqa: PLC0415 - see to_scene
     import trimesh  # noqa: PLC0415 - see to_scene
 
-    corners = _corners(part.faces, lists, where)
-    triangles = polygons.fans([len(face.split()) for face in part.faces])
-    # each distinct triple of indices is one vertex
-    sizes = [len(lists.positions) + 1, len(lists.textures) + 1, len(lists.normals) + 1]
-    keys = (corners[:, 0] * sizes[1] + corners[:, 1] + 1) * sizes[2] + corners[:, 2] + 1
-    _, first, faces = np.unique(keys, return_index=True, return_inverse=True)
-    used = corners[first]
+    counts = polygons.counts(part.faces)
+    corners = _corners(part.faces, int(counts.sum()), lists, where)
+    used, faces = _distinct(corners, lists)
     position, texture, normal = used.T
     smooth = lists.normals[normal] if len(used) and (normal >= 0).all() else None
     return trimesh.Trimesh(
         lists.positions[position],
-        faces.reshape(-1)[triangles],
+        faces.reshape(-1)[polygons.fans(counts)],
         vertex_normals=smooth,
         vertex_colors=None if lists.colours is None else _rgba(lists.colours[position]),
         visual=_visual(material, lists, texture),
         process=False,
     )
+
+
+def _distinct(corners: Any, lists: _Lists) -> tuple[Any, Any]:
+    """Each distinct triple of indices, which is one vertex, and which of them each corner is."""
+    import numpy as np  # noqa: PLC0415 - see to_scene
+
+    position, others = corners[:, 0], corners[:, 1:]
+    if all((one == position).all() or (one == -1).all() for one in others.T):
+        known = np.zeros(len(lists.positions), dtype=bool)
+        known[position] = True
+        numbers = np.flatnonzero(known)
+        place = np.cumsum(known) - 1
+        absent = np.full_like(numbers, -1)
+        rest = [numbers if one.max(initial=-1) >= 0 else absent for one in others.T]
+        return np.stack([numbers, *rest], axis=1), place[position]
+    sizes = [len(lists.textures) + 1, len(lists.normals) + 1]
+    keys = (position * sizes[0] + corners[:, 1] + 1) * sizes[1] + corners[:, 2] + 1
+    _, first, faces = np.unique(keys, return_index=True, return_inverse=True)
+    return corners[first], faces
 
 
 def _visual(material: Any, lists: _Lists, texture: Any) -> Any:
@@ -224,12 +267,11 @@ def _visual(material: Any, lists: _Lists, texture: Any) -> Any:
     return look(uv=uv, material=material)
 
 
-def _corners(faces: list[bytes], lists: _Lists, where: str) -> Any:
+def _corners(faces: list[bytes], count: int, lists: _Lists, where: str) -> Any:
     """All corners as n x 3 zero-based indices; -1 where a corner tells none."""
     import numpy as np  # noqa: PLC0415 - see to_scene
 
-    flat = b" ".join(faces)
-    count = len(flat.split())
+    flat = b"\n".join(faces)
     found = np.full((count, 3), -1, dtype=np.int64)
     for shape, columns in _SHAPES:
         if shape.fullmatch(flat):
