@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import os
 import shutil
+import time
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -209,6 +210,36 @@ def test_a_walk_names_skipped_folders_and_never_enters_them(world):
     found = {one.directory: one for one in world.files.walk(world.root, skip=skip.__contains__)}
     assert set(found) == {"", "a", "a/b", "skip"}
     assert set(found["a"].folders) == {"b", "skip"}
+
+
+def marked(world):
+    """The marks of all folders, once none is too young for one."""
+    end = time.monotonic() + 30
+    while True:
+        marks = {one.directory: one.mark for one in world.files.walk(world.root)}
+        if all(marks.values()):
+            return marks
+        assert time.monotonic() < end
+        time.sleep(0.1)
+
+
+def test_only_folders_that_hold_other_names_have_changed(world):
+    for path in ("top", "a/1", "a/b/2", "c/3"):
+        world.put(world.root / path)
+    marks = marked(world)
+    assert list(world.files.changed(world.root, marks)) == []
+    assert list(world.files.changed(world.root, {"a": 0})) == ["a"]
+    world.put(world.root / "a/b/new")
+    world.take_away(world.root / "c")
+    assert set(world.files.changed(world.root, marks)) == {"", "a/b", "c"}
+
+
+def test_missing_names_are_told(world):
+    world.put(world.root / "a/1")
+    world.odd(world.root / "a/odd")
+    world.put(world.root / "a/b/2")
+    assert world.files.missing(world.root, "a", ["1", "2", "odd", "b"]) == ["2", "odd", "b"]
+    assert world.files.missing(world.root, "gone", ["1"]) == ["1"]
 
 
 def test_a_folder_that_is_gone_is_walked_as_empty(world):

@@ -261,6 +261,12 @@ def test_known_tells_one_directory_only(ledger):
         (odd, 11, 21),
     }
     assert list(ledger.directories("in")) == ["", "d", "d/deep"]
+    names = ["a.step", "b.step", odd, "gone.step", "other.step"]
+    assert ledger.known_among("in", "d", names) == {("a.step", 10, 20), (odd, 11, 21)}
+    assert ledger.known_among("in", "d", []) == set()
+    assert (ledger.known_count("in", "d"), ledger.known_count("in", "none")) == (4, 0)
+    assert ledger.known_names("in", "d", "", 2) == ["a.step", "kept.step"]
+    assert ledger.known_names("in", "d", "kept.step", 9) == ["moving.step", odd]
 
 
 def test_every_directory_comes_once_however_many(ledger):

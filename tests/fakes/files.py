@@ -7,7 +7,7 @@ suite of the port as ``LocalFiles`` does; it knows no links and no leases but th
 from __future__ import annotations
 
 import io
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 from typing import IO, Any
@@ -114,7 +114,21 @@ class MemoryFiles:
                 files.append(Entry(name, node.print.size, node.print.mtime_ns))
             else:
                 odd.append(name)
-        return Listing(directory, tuple(files), tuple(folders), tuple(odd))
+        mark = self._mark(root, directory)
+        return Listing(directory, tuple(files), tuple(folders), tuple(odd), mark=mark)
+
+    def _mark(self, root: Path, directory: str) -> int:
+        inodes = [(name, node.inode) for name, node in self._children(root / directory)]
+        return hash((directory, *sorted(inodes))) or 1
+
+    def changed(self, root: Path, marks: Mapping[str, int]) -> Iterator[str]:
+        self._root(root)
+        return (one for one, mark in marks.items() if mark != self._mark(root, one))
+
+    def missing(self, root: Path, directory: str, names: Sequence[str]) -> list[str]:
+        self._root(root)
+        there = {name for name, node in self._children(root / directory) if node.kind == "file"}
+        return [name for name in names if name not in there]
 
     def open(self, root: Path, path: str) -> IO[bytes]:
         return io.BytesIO(self._file(root, path).body)

@@ -169,6 +169,18 @@ class MemoryLedger:
                     found.add((name, mark.size, mark.mtime_ns))
             return found
 
+    def known_among(
+        self, folder: str, directory: str, names: Sequence[str]
+    ) -> set[tuple[str, int, int]]:
+        return {row for row in self.known(folder, directory) if row[0] in names}
+
+    def known_count(self, folder: str, directory: str) -> int:
+        return len(self.known(folder, directory))
+
+    def known_names(self, folder: str, directory: str, after: str, limit: int) -> list[str]:
+        every = sorted((row[0] for row in self.known(folder, directory)), key=os.fsencode)
+        return [name for name in every if os.fsencode(name) > os.fsencode(after)][:limit]
+
     def directories(self, folder: str) -> Iterator[str]:
         with self._lock:
             found = {path.rpartition("/")[0] for owner, path in self._live if owner == folder}

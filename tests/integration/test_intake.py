@@ -39,6 +39,15 @@ class KnownFiles:
             if posixpath.dirname(path) == directory
         }
 
+    def known_among(self, folder, directory, names):
+        return {row for row in self.known(folder, directory) if row[0] in names}
+
+    def known_count(self, folder, directory):
+        return len(self.known(folder, directory))
+
+    def known_names(self, folder, directory, after, limit):
+        return sorted(row[0] for row in self.known(folder, directory) if row[0] > after)[:limit]
+
     def directories(self, folder):
         return iter({posixpath.dirname(path) for path in self.live})
 
@@ -523,6 +532,31 @@ def cut_watches(root):
             if words[2] == inode:
                 cut += libc.inotify_rm_watch(int(descriptor.name), int(words[1][3:], 16)) == 0
     assert cut
+
+
+def test_quick_scans_between_full_ones_lose_nothing_that_no_event_told(root):
+    ledger = KnownFiles()
+    for name in ("a", "b", "c"):
+        (root / name).write_bytes(b"x")
+        ledger.remember(name, root)
+    pace = Pace(retry=0.1, tick=0.1, stable=0.5, brief=0.0)
+    with running(root, ledger, pace=pace, scan_every=0.2) as box:
+        box.heard.wait(lambda: any(done.quick for done in box.heard.of(ScanDone)))
+        cut_watches(root)
+        (root / "a").write_bytes(b"written in place")
+        (root / "new").write_bytes(b"x")
+        (root / "b").unlink()
+        box.wait_paths(["a", "new"])
+        box.heard.wait(lambda: any("b" in told.paths for told in box.heard.of(Absent)))
+        assert not any("c" in told.paths for told in box.heard.of(Absent))
+
+
+def test_polled_folders_are_always_scanned_in_full(root):
+    (root / "a").write_bytes(b"x")
+    pace = Pace(retry=0.1, tick=0.1, stable=0.5, brief=0.0)
+    with running(root, pace=pace, scan_every=0.1, watch="polling") as box:
+        box.heard.wait(lambda: len(box.heard.of(ScanDone)) > 5)
+        assert not any(done.quick for done in box.heard.of(ScanDone))
 
 
 def test_a_watch_cut_alive_changes_only_how_soon_a_file_is_found(root):

@@ -184,7 +184,7 @@ def test_a_ledger_of_the_first_version_is_brought_up(postgres_server):
     work = accept(ledger)
     ledger.close()
     postgres_server.sql(
-        "DROP TABLE watchers; DROP INDEX files_held;"
+        "DROP TABLE watchers; DROP INDEX files_held, files_seen;"
         "ALTER TABLE files DROP COLUMN holder, DROP COLUMN params;"
         "UPDATE meta SET value = '1' WHERE name = 'version'"
     )

@@ -9,10 +9,11 @@ import sys
 import pytest
 from sqlalchemy import create_engine, event
 
-from watcher.adapters.ledger import open_ledger, reading
+from watcher.adapters.ledger import open_ledger, reading, scanning
 from watcher.adapters.ledger.batch import compiled
 from watcher.adapters.ledger.ids import Ids
 from watcher.adapters.ledger.place import FILE
+from watcher.adapters.ledger.scanning import AS_TEXT
 from watcher.core.model import FileState
 from watcher.core.ports import Lane
 
@@ -104,8 +105,11 @@ def plans(state, ask):
     ("index", "ask"),
     [
         ("files_live", lambda c: reading.live(c, "in", ["a/b", "a/c"])),
-        ("files_live", lambda c: reading.known(c, "in", "d")),
-        ("files_live", lambda c: reading.directories(c, "in", b"d")),
+        ("COVERING INDEX files_seen", lambda c: c.exec_driver_sql(AS_TEXT, ("in", b"d"))),
+        ("COVERING INDEX files_seen", lambda c: scanning.known_among(c, "in", "d", ["a", "b"])),
+        ("COVERING INDEX", lambda c: scanning.known_count(c, "in", "d")),
+        ("COVERING INDEX", lambda c: scanning.known_names(c, "in", "d", "a", 10)),
+        ("COVERING INDEX", lambda c: scanning.directories(c, "in", b"d")),
         ("files_arrival", lambda c: reading.last_arrival(c, "in", "a/b")),
         ("files_unfinished", reading.unfinished),
         ("files_lane", reading.lanes),

@@ -13,12 +13,12 @@ import pytest
 
 from watcher.adapters.observe import Look, Observe, Watching
 from watcher.adapters.observe.mounts import (
-    count_folders,
     file_system,
     is_remote,
     kind_in,
     watch_limit,
 )
+from watcher.adapters.observe.tree import count_folders, folders
 from watcher.adapters.observe.watch import _why
 from watcher.core.settings import Folder
 from watcher.core.settle import Hint
@@ -160,6 +160,31 @@ def test_counting_folders_stops_at_enough(root):
     (root / "a" / "b").mkdir(parents=True)
     assert count_folders(root, enough=100) == 3
     assert count_folders(root, enough=2) == 2
+
+
+@pytest.mark.parametrize("counted", [True, False])
+def test_folders_are_found_whether_the_file_system_counts_them_or_not(root, counted):
+    for path in ("a/b/c", "a/d", "e"):
+        (root / path).mkdir(parents=True)
+        (root / path / "file").write_bytes(b"x")
+    (root / "link").symlink_to(root / "a")
+    found = [os.fsdecode(one) for one in folders(os.fsencode(root), counted=counted)]
+    assert found[0] == str(root)
+    below = {"a", "a/b", "a/b/c", "a/d", "e"}
+    assert {os.path.relpath(one, root) for one in found} == {".", *below}
+    assert len(found) == 6
+    gone = os.fsencode(root / "none")
+    assert list(folders(gone, counted=counted)) == [gone]
+
+
+def test_a_folder_made_while_its_parent_is_watched_is_given(root):
+    (root / "a").mkdir()
+    found = []
+    for one in folders(os.fsencode(root), counted=True):
+        found.append(os.fsdecode(one))
+        if one.endswith(b"/a"):
+            (root / "a" / "late").mkdir()
+    assert str(root / "a" / "late") in found
 
 
 # ---------------------------------------------------------------- mounts

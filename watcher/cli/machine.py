@@ -15,11 +15,11 @@ from pathlib import Path
 
 from watcher.adapters.observe.mounts import (
     WATCHES,
-    count_folders,
     file_system,
     is_remote,
     watch_limit,
 )
+from watcher.adapters.observe.tree import count_folders
 from watcher.cli.findings import Finding, mend, note, ok
 from watcher.core.settings import Folder, Settings
 

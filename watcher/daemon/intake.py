@@ -23,8 +23,9 @@ from watcher.daemon.assembly import Assembly, may_call_for, wants_more
 from watcher.daemon.candidates import Candidates, Key, Pending
 from watcher.daemon.collect import Collector
 from watcher.daemon.members import Members
+from watcher.daemon.passes import Found, Receivers
 from watcher.daemon.roots import Roots
-from watcher.daemon.scan import Found, Pace, Scan, Sources
+from watcher.daemon.scan import Pace, Scan, Sources
 from watcher.daemon.sightings import Arrival, Fault, Refusal, Sighting
 from watcher.errors import FileError, FolderOffline
 
@@ -77,9 +78,9 @@ class Intake:
         self._assembly = Assembly(files, clock, self._deliver, self._unsettled)
         self._members = Members(ledger, clock, self._assembly.mains)
         sources = Sources(files, ledger, clock, self._observe, pace or Pace(), roots or Roots())
+        receivers = Receivers(self._found, self._deliver)
         self._scans = {
-            folder.name: Scan(folder, sources, self._found, self._deliver, self._unannounced)
-            for folder in folders
+            folder.name: Scan(folder, sources, receivers, self._unannounced) for folder in folders
         }
         self._thread = threading.Thread(target=self._run, name="watcher-intake", daemon=True)
 

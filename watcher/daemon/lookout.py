@@ -33,9 +33,8 @@ class Lookout:
             self._root(one)
         elif isinstance(one, ScanDone):
             self._meters.scanned(one)
-            self._log.debug(
-                "scan.done", folder=one.folder, files=one.files, seconds=round(one.seconds, 3)
-            )
+            facts = {"files": one.files, "seconds": round(one.seconds, 3), "quick": one.quick}
+            self._log.debug("scan.done", folder=one.folder, **facts)
         else:
             if isinstance(one, Refusal):
                 self.refused.add((one.folder, one.path))

@@ -40,7 +40,7 @@ class Meters:
             ["folder"], buckets=SECONDS, registry=self.registry,
         )  # fmt: skip
         self._scan = Histogram(
-            "watcher_scan_seconds", "Scans of a whole input folder.", ["folder"],
+            "watcher_scan_seconds", "Full scans of a whole input folder.", ["folder"],
             buckets=SECONDS, registry=self.registry,
         )  # fmt: skip
         self._unannounced = Counter(
@@ -77,8 +77,9 @@ class Meters:
             self._child(self._file, file.folder, file.rule).observe(lasted)
 
     def scanned(self, scan: ScanDone) -> None:
-        """A whole root was scanned."""
-        self._scan.labels(scan.folder).observe(scan.seconds)
+        """A whole root was scanned, in full or quickly."""
+        if not scan.quick:
+            self._scan.labels(scan.folder).observe(scan.seconds)
         self._unannounced.labels(scan.folder).inc(scan.unannounced)
 
 

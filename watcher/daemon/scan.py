@@ -1,28 +1,28 @@
-"""The truth about one root: walks it, compares it with the ledger, and knows if it is there.
+"""The truth about one root: when it is passed over, in full or quickly, and whether it is there.
 
-Imports ``core``, the observe adapter and the sightings. Invariant: absence is concluded only from
-a complete walk of a root that was the same folder before and after it, and each absent path was
-looked for once more by name.
+Imports ``core``, the observe adapter, the passes and the sightings. Invariant: absence is concluded
+only from a complete pass over a root that was the same folder before and after it, and each absent
+path was looked for once more by name.
 """
 
 from __future__ import annotations
 
-import posixpath
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 
 from watcher.adapters.observe import Observe
-from watcher.core import bundles, companions, rules
-from watcher.core.ports import Clock, Entry, Files, Ledger, Listing
+from watcher.core.ports import Clock, Files, Ledger
 from watcher.core.settings import Folder
+from watcher.daemon.passes import Passes, Receivers, Seen
 from watcher.daemon.roots import Roots, Trust, Walked
-from watcher.daemon.sightings import Absent, Fault, Refusal, RootState, ScanDone, Sighting
-from watcher.errors import FileError, FolderOffline, LedgerAway
+from watcher.daemon.sightings import Fault, RootState, ScanDone
+from watcher.errors import FileError, LedgerAway
 
 ASKED = 1000  # more asked directories than this are one full scan
-GROUP = 500
+SELDOM = 500  # full passes take at most one part of so many of the time, where quick ones will do
+MOST = 10  # but at least one of so many passes is full
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,13 +31,15 @@ class Pace:
 
     ``retry``: between two looks for a root that is offline; ``tick``: between two proofs that the
     watch still hears; ``stable``: until an unexpectedly empty root is believed; ``second``: at
-    least before a directory is scanned the second time.
+    least before a directory is scanned the second time; ``brief``: a full pass that takes less is
+    not worth sparing.
     """
 
     retry: float = 2.0
     tick: float = 1.0
     stable: float = 60.0
     second: float = 0.5
+    brief: float = 0.1
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,23 +54,13 @@ class Sources:
     roots: Roots = field(default_factory=Roots)
 
 
-@dataclass(frozen=True, slots=True)
-class Found:
-    """New or changed files of one directory; ``silent`` when a periodic scan found them."""
-
-    folder: str
-    paths: tuple[str, ...]
-    silent: bool
-
-
 class Scan:
     """One thread for one root, so that a root that hangs stops no other.
 
     Args:
         folder: the root and its rules.
         sources: where to look.
-        found: gets new or changed files; may block to slow the walk down.
-        deliver: gets what the engine should know.
+        receivers: who hears of what it finds.
         unannounced: gives and clears the count of files that no event had told of.
     """
 
@@ -76,14 +68,13 @@ class Scan:
         self,
         folder: Folder,
         sources: Sources,
-        found: Callable[[Found], None],
-        deliver: Callable[[list[Sighting]], None],
+        receivers: Receivers,
         unannounced: Callable[[str], int],
     ) -> None:
         self.folder = folder
         self._sources = sources
-        self._found = found
-        self._deliver = deliver
+        self._deliver = receivers.deliver
+        self._passes = Passes(folder, sources.files, sources.ledger, receivers)
         self._unannounced = unannounced
         self._asked: dict[str, float] = {"": 0.0}
         self._wake = threading.Condition()
@@ -91,9 +82,10 @@ class Scan:
         self._scanning = False
         self._state: RootState | None = None
         self._scanned = False  # completely, since it came online
-        self._next_full = 0.0
+        self._next_pass = 0.0
+        self._next_full = 0.0  # until then a quick pass will do
+        self._whole: tuple[int, int] | None = None  # the root that the last full pass believed
         self._trust = Trust(folder.input, sources.roots, sources.clock, sources.pace.stable)
-        self._told: set[str] = set()
         self._thread = threading.Thread(
             target=self._run, name=f"watcher-scan-{folder.name}", daemon=True
         )
@@ -106,6 +98,7 @@ class Scan:
         """End soon, also in the middle of a walk."""
         with self._wake:
             self._stopping = True
+            self._passes.stop()
             self._wake.notify_all()
         if self._thread.ident is not None:
             self._thread.join(timeout=10)
@@ -170,7 +163,7 @@ class Scan:
 
     def _pause(self) -> float:
         now = self._sources.clock.monotonic()
-        times = [now + self._sources.pace.tick, self._next_full, *self._asked.values()]
+        times = [now + self._sources.pace.tick, self._next_pass, *self._asked.values()]
         return max(0.0, min(times) - now)
 
     def _turn(self) -> None:
@@ -180,22 +173,25 @@ class Scan:
         name = self.folder.name
         if known is None or not known.online or not self._sources.observe.hears(name):
             self._online()
-        directories, full = self._due()
-        if full is not None:
-            self._full(identity, periodic=full)
+        directories, whole = self._due()
+        quick = whole is True and self._quick_will_do(identity)
+        if whole is not None and not quick:
+            self._full(identity, periodic=whole)
             return
         for directory in directories:
-            if self._walk(directory, silent=False).failed:
-                self._next_full = 0.0  # which tells of it, and soon tries again
+            if self._passes.full(directory, silent=False).failed:
+                self._soon()  # which tells of it, and soon tries again
+        if quick:
+            self._quick(identity)
 
     def _due(self) -> tuple[list[str], bool | None]:
-        """The directories to scan, and whether a full scan is due and nobody asked for it."""
+        """The directories to scan, and whether a pass over all is due and nobody asked for it."""
         now = self._sources.clock.monotonic()
         with self._wake:
             due = [directory for directory, at in self._asked.items() if at <= now]
             for directory in due:
                 del self._asked[directory]
-            periodic = now >= self._next_full
+            periodic = now >= self._next_pass
             self._scanning = bool(due) or periodic
         asked = {directory.removesuffix("/") for directory in due}
         if "" in asked:
@@ -207,7 +203,7 @@ class Scan:
         """Watch first; the scan after it finds what came before."""
         watching = self._sources.observe.add(self.folder)
         self._scanned = False
-        self._next_full = 0.0
+        self._soon()
         self._tell(RootState(self.folder.name, True, watching.native, watching.reason))  # noqa: FBT003
         self.ask()
 
@@ -226,25 +222,59 @@ class Scan:
     # ------------------------------------------------------------ walks
     def _full(self, identity: tuple[int, int], *, periodic: bool) -> None:
         clock, began = self._sources.clock, self._sources.clock.monotonic()
-        silent = periodic and self._scanned and self._state is not None and self._state.native
-        seen = self._walk("", silent=silent)
+        silent = periodic and self._scanned and self._native()
+        seen = self._passes.full(silent=silent)
         same = seen.ended and self._sources.files.identity(self.folder.input) == identity
-        walked = Walked(seen.files, seen.known, lambda: self._lost_all(seen))
+        walked = Walked(seen.files, seen.known, lambda: self._passes.lost(seen))
         believed = same and self._trust.believe(identity, walked)
         if believed:
-            self._conclude(seen)
+            self._passes.conclude(seen, full=True)
         self._trouble(seen, doubted=same and not believed)
-        if same and not self._sources.observe.covers(self.folder.name, len(seen.directories)):
+        if same and not self._sources.observe.covers(self.folder.name, len(seen.marks)):
             self._online()
         complete = believed and not seen.failed
         seconds = clock.monotonic() - began
         missed = self._unannounced(self.folder.name)
         unsure = missed > 0 or not complete
-        self._next_full = clock.monotonic() + self._interval(seconds, unsure=unsure)
+        if not self._native():
+            self._passes.forget()  # all passes will be full
+        self._next_pass = clock.monotonic() + self._interval(seconds, unsure=unsure)
+        self._next_full = clock.monotonic() + self._patience(seconds, unsure=unsure)
+        self._whole = identity if complete else None
         self._scanned = self._scanned or same
         self._deliver([ScanDone(self.folder.name, complete, seconds, seen.files, missed)])
 
-    def _trouble(self, seen: _Seen, *, doubted: bool) -> None:
+    def _quick_will_do(self, identity: tuple[int, int]) -> bool:
+        """Whether the last full pass was complete, of this root, and not too long ago."""
+        early = self._sources.clock.monotonic() < self._next_full
+        return early and self._native() and self._scanned and identity == self._whole
+
+    def _native(self) -> bool:
+        return self._state is not None and self._state.native
+
+    def _quick(self, identity: tuple[int, int]) -> None:
+        """What the watch should have told of, without a look at every file."""
+        clock, began = self._sources.clock, self._sources.clock.monotonic()
+        seen = self._passes.quick(silent=True)
+        same = seen.ended and self._sources.files.identity(self.folder.input) == identity
+        if same:
+            self._passes.conclude(seen, full=False)
+        if same and not self._sources.observe.covers(self.folder.name, self._passes.folders):
+            self._online()
+        complete = same and not seen.failed
+        missed = self._unannounced(self.folder.name)
+        self._next_pass = clock.monotonic() + self.folder.scan_every
+        if missed or not complete:
+            self._soon()
+        seconds = clock.monotonic() - began
+        name = self.folder.name
+        self._deliver([ScanDone(name, complete, seconds, seen.files, missed, quick=True)])
+
+    def _soon(self) -> None:
+        """Let a full pass be next, and now."""
+        self._next_pass = self._next_full = 0.0
+
+    def _trouble(self, seen: Seen, *, doubted: bool) -> None:
         """Tell what this walk could not see, or that it could see all again."""
         told = []
         if doubted:
@@ -258,112 +288,17 @@ class Scan:
 
     def _interval(self, seconds: float, *, unsure: bool) -> float:
         """Seconds to the next full scan: seldom under a native watch that tells all."""
-        if self._state is not None and self._state.native and not unsure:
+        if self._native() and not unsure:
             return self.folder.scan_every
         # soon, but at most a third of the time, however large the tree is
         return min(self.folder.scan_every, max(1.0, min(5.0, 10 * seconds), 2 * seconds))
 
-    def _walk(self, below: str, *, silent: bool) -> _Seen:
-        seen = _Seen()
-        files = self._sources.files
-        if self._skipped(below):
-            seen.ended = True
-            return seen
-        walk = files.walk(
-            self.folder.input, below, recursive=self.folder.recursive, skip=self._skipped
-        )
-        for listing in walk:
-            if self._stopping:
-                return seen
-            seen.directories.add(listing.directory)
-            if listing.error:
-                seen.failed[listing.directory] = listing.error
-            else:
-                self._compare(listing, seen, silent=silent)
-        seen.ended = True
-        return seen
+    def _patience(self, seconds: float, *, unsure: bool) -> float:
+        """Seconds to the next full pass where quick ones may come between.
 
-    def _compare(self, listing: Listing, seen: _Seen, *, silent: bool) -> None:
-        """Hand over what the ledger does not know, and note what it knows and is not there."""
-        known = self._sources.ledger.known(self.folder.name, listing.directory)
-        prefix = f"{listing.directory}/" if listing.directory else ""
-        other = [Entry._make(row) for row in listing.rows if row not in known]
-        names = {entry.name for entry in other}
-        changed = known.difference(listing.rows)  # or gone
-        absent = [name for name, _, _ in changed if name not in names]
-        seen.files += len(listing.rows)
-        seen.known += len(known) - len(absent)
-        seen.absent.extend(prefix + name for name in absent)
-        new = [prefix + one.name for one in other if self._wanted(prefix + one.name, one.size)]
-        for start in range(0, len(new), GROUP):
-            self._found(Found(self.folder.name, tuple(new[start : start + GROUP]), silent))
-        for name in listing.odd:
-            if self._wanted(prefix + name, 0):
-                self._refuse(prefix + name, "is a link, FIFO, socket or device: never read")
-
-    def _skipped(self, directory: str) -> bool:
-        """Whether nothing below a directory is ever looked at."""
-        return bool(directory) and rules.ignored(self.folder, directory) is not None
-
-    def _wanted(self, path: str, size: int) -> bool:
-        if rules.ignored(self.folder, path) is not None:
-            return False
-        return bool(companions.of(self.folder, path)) or bundles.wanted(self.folder, path, size)
-
-    def _refuse(self, path: str, reason: str) -> None:
-        if path not in self._told:
-            self._deliver([Refusal(self.folder.name, path, reason)])
-            self._told.add(path)
-
-    # ------------------------------------------------------------ absence
-    def _lost_all(self, seen: _Seen) -> bool:
-        """Whether files are known, and a walk that found none of them shows that."""
-        return bool(seen.absent) or any(True for _ in self._unseen(seen))
-
-    def _unseen(self, seen: _Seen) -> Iterator[str]:
-        """Directories with live records that the walk proved to be gone."""
-        every = self._sources.ledger.directories(self.folder.name)
-        return (one for one in every if not self._skipped(one) and not seen.knows(one))
-
-    def _conclude(self, seen: _Seen) -> None:
-        self._absent(seen.absent)
-        for directory in self._unseen(seen):
-            prefix = f"{directory}/" if directory else ""
-            known = self._sources.ledger.known(self.folder.name, directory)
-            self._absent([prefix + name for name, _, _ in known])
-
-    def _absent(self, paths: list[str]) -> None:
-        gone = tuple(path for path in paths if self._is_gone(path))
-        for start in range(0, len(gone), GROUP):
-            self._deliver([Absent(self.folder.name, gone[start : start + GROUP])])
-
-    def _is_gone(self, path: str) -> bool:
-        """The ledger was asked after the walk, so the file may have come in between."""
-        try:
-            return self._sources.files.look(self.folder.input, path) is None
-        except FolderOffline:
-            raise
-        except FileError:
-            return False
-
-
-class _Seen:
-    """What one walk came by."""
-
-    def __init__(self) -> None:
-        self.ended = False  # came to the end of the tree
-        self.failed: dict[str, str] = {}  # directories that could not be read, and why
-        self.files = 0
-        self.known = 0
-        self.directories: set[str] = set()
-        self.absent: list[str] = []
-
-    def knows(self, directory: str) -> bool:
-        """Whether the walk came by a directory, or could not see whether it is there."""
-        if directory in self.directories:
-            return True
-        while directory:
-            directory = posixpath.dirname(directory)
-            if directory in self.failed:
-                return True
-        return False
+        Only the watch tells of a file that is written in place; so without one, or where it has
+        missed something, every pass is full. So it is where a full one takes next to nothing.
+        """
+        if unsure or not self._native() or seconds < self._sources.pace.brief:
+            return 0.0
+        return min(seconds * SELDOM, self.folder.scan_every * MOST)

@@ -44,13 +44,15 @@ class RootState:
 @dataclass(frozen=True, slots=True)
 class ScanDone:
     """A scan of a whole root ended. ``unannounced`` are new files that the native watch should
-    have told of and did not, counted since the scan before."""
+    have told of and did not, counted since the scan before. ``quick``: only directories whose names
+    changed were read, and ``files`` counts theirs."""
 
     folder: str
     complete: bool
     seconds: float
     files: int
     unannounced: int = 0
+    quick: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,13 +3,13 @@
 Imports core, the content digest and its own parts: ``faults`` (the error map), ``beneath`` (opening
 without following links), ``look``, ``staging``, ``lone``, ``rename``, ``publish``, ``dispose``.
 Invariant: the promises of ``core.ports.Files``; no method keeps a descriptor after it returns,
-save the stream of ``open``.
+save the stream of ``open`` and a walk between the pieces of a large folder.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import IO
 
@@ -55,6 +55,14 @@ class LocalFiles:
     ) -> Iterator[Listing]:
         """See ``Files``."""
         return look.walk(root, below, recursive=recursive, skip=skip)
+
+    def changed(self, root: Path, marks: Mapping[str, int]) -> Iterator[str]:
+        """See ``Files``."""
+        return look.changed(root, marks)
+
+    def missing(self, root: Path, directory: str, names: Sequence[str]) -> list[str]:
+        """See ``Files``."""
+        return look.missing(root, directory, names)
 
     def open(self, root: Path, path: str) -> IO[bytes]:
         """See ``Files``."""

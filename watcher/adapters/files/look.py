@@ -12,7 +12,10 @@ import os
 import re
 import signal
 import stat
-from collections.abc import Callable, Iterator
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from itertools import islice
 from pathlib import Path
 
 from watcher.adapters.files.beneath import (
@@ -100,6 +103,10 @@ def facts(found: os.stat_result, lease: Lease = Lease.UNKNOWN) -> Facts:
 
 
 # ---------------------------------------------------------------- walk
+PIECE = 5000  # entries of a directory read at once: about 2 MB
+_FRESH = 2_000_000_000  # ns in which two changes may bear the same time, on the coarsest of clocks
+
+
 def walk(
     root: Path, below: str, *, recursive: bool, skip: Callable[[str], bool] | None = None
 ) -> Iterator[Listing]:
@@ -109,48 +116,97 @@ def walk(
     waiting = [below]
     while waiting:
         directory = waiting.pop()
-        listing = _listing(root, directory)
-        yield listing
+        prefix = f"{directory}/" if directory else ""
+        folders: list[str] = []
+        for listing in _listings(root, directory):
+            folders += listing.folders
+            yield listing
         if recursive:
-            prefix = f"{directory}/" if directory else ""
-            paths = (prefix + name for name in reversed(listing.folders))
+            paths = (prefix + name for name in reversed(folders))
             waiting.extend(path for path in paths if skip is None or not skip(path))
 
 
-def _listing(root: Path, directory: str) -> Listing:
+def _listings(root: Path, directory: str) -> Iterator[Listing]:
+    """The pieces of a directory. Only between those of a large one is it kept open."""
     try:
-        with Held(open_folder(root, _names(directory))) as folder, Told(directory):
-            return _read(folder, directory)
+        with (
+            Held(open_folder(root, _names(directory))) as folder,
+            Told(directory),
+            os.scandir(folder) as found,
+        ):
+            mark = _mark(os.fstat(folder))
+            listing = _piece(folder, directory, found, mark)
+            while listing.more:
+                yield listing
+                listing = _piece(folder, directory, found, mark)
     except FileGone:
-        return Listing(directory)
+        listing = Listing(directory)
     except FolderOffline as error:
         if not directory:
             raise
         # a root that is gone ends the walk; a dead mount below it does not
         os.close(open_root(root))
-        return Listing(directory, error=str(error))
+        listing = Listing(directory, error=str(error))
     except FileError as error:
-        return Listing(directory, error=str(error))
+        listing = Listing(directory, error=str(error))
+    yield listing
 
 
-def _read(folder: int, directory: str) -> Listing:
+def _piece(folder: int, directory: str, found: Iterator[os.DirEntry[str]], mark: int) -> Listing:
     files: list[tuple[str, int, int]] = []
     folders: list[str] = []
     odd: list[str] = []
-    add = files.append  # this loop is all that a scan of many files costs
-    with os.scandir(folder) as found:
-        for entry in found:
-            if entry.is_file(follow_symlinks=False):
-                try:
-                    facts = entry.stat(follow_symlinks=False)
-                except FileNotFoundError:  # it has vanished since it was listed
-                    continue
-                add((entry.name, facts.st_size, facts.st_mtime_ns))
-            elif entry.is_dir(follow_symlinks=False):
-                folders.append(entry.name)
-            else:
-                odd.append(entry.name)
-    return Listing(directory, tuple(files), tuple(folders), tuple(odd))
+    add, see, vanished = files.append, os.stat, 0
+    for entry in islice(found, PIECE):  # this loop is most of what a scan of many files costs
+        name = entry.name
+        if entry.is_file(follow_symlinks=False):
+            try:
+                # unlike the entry's own method it lets other threads run meanwhile
+                facts = see(name, dir_fd=folder, follow_symlinks=False)
+            except FileNotFoundError:  # since it was listed
+                vanished += 1
+                continue
+            add((name, facts.st_size, facts.st_mtime_ns))
+        elif entry.is_dir(follow_symlinks=False):
+            folders.append(name)
+        else:
+            odd.append(name)
+    more = len(files) + len(folders) + len(odd) + vanished == PIECE
+    return Listing(directory, tuple(files), tuple(folders), tuple(odd), more=more, mark=mark)
+
+
+def _mark(found: os.stat_result) -> int:
+    """Stands for the names in a folder: every change of them sets its ctime, which no program can
+    set back. One of just now may be that of a change after the reading as well: not to be trusted.
+    """
+    if abs(time.time_ns() - found.st_ctime_ns) < _FRESH:
+        return 0
+    return hash((found.st_dev, found.st_ino, found.st_ctime_ns)) or 1
+
+
+def changed(root: Path, marks: Mapping[str, int]) -> Iterator[str]:
+    """See ``Files.changed``. A link on the way has replaced a folder, whose parent tells so."""
+    with Held(open_root(root)) as top:
+        for directory, mark in marks.items():
+            now = 0
+            with suppress(OSError):
+                now = _mark(os.stat(directory or ".", dir_fd=top, follow_symlinks=False))
+            if not mark or now != mark:
+                yield directory
+
+
+def missing(root: Path, directory: str, names: Sequence[str]) -> list[str]:
+    """See ``Files.missing``."""
+    try:
+        with Held(open_folder(root, _names(directory))) as folder, Told(directory):
+            return [name for name in names if not _is_file(folder, name)]
+    except FileGone:
+        return list(names)
+
+
+def _is_file(folder: int, name: str) -> bool:
+    found = facts_at(folder, name)
+    return found is not None and stat.S_ISREG(found.st_mode)
 
 
 def _names(directory: str) -> list[str]:

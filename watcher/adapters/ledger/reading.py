@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
-from contextlib import closing
 from itertools import islice
 from typing import Any
 
@@ -73,25 +72,6 @@ def _by_directory(paths: Sequence[str]) -> Iterator[tuple[bytes, Sequence[bytes]
         directory, name = split(path)
         names[directory].append(name)
     return ((directory, some) for directory, inside in names.items() for some in chunks(inside))
-
-
-def known(connection: Connection, folder: str, directory: str) -> set[tuple[str, int, int]]:
-    """The live records directly in a directory: name, size, time."""
-    asked = _in_directory(select(F.name, F.size, F.mtime_ns), folder, encoded(directory))
-    # the driver's own rows: a scan of a million files has no time for another object each
-    found: set[tuple[str, int, int]] = set()
-    with closing(connection.execute(asked.where(LIVE)).cursor) as cursor:
-        while rows := cursor.fetchmany(CHUNK):
-            found |= {(str(name, "utf-8", "surrogateescape"), size, at) for name, size, at in rows}
-    return found
-
-
-def directories(connection: Connection, folder: str, after: bytes | None) -> list[bytes]:
-    """The next directories with live records, in the order of their bytes."""
-    asked = select(F.directory).distinct().where(F.folder == written(folder)).where(LIVE)
-    if after is not None:
-        asked = asked.where(F.directory > after)
-    return list(connection.scalars(asked.order_by(F.directory).limit(CHUNK)))
 
 
 def last_arrival(connection: Connection, folder: str, path: str) -> FileRecord | None:

@@ -176,6 +176,11 @@ _c = FILES.c
 # the name stands first, so that no planner takes this index, dead records and all, for a directory
 Index("files_arrival", _c.name, _c.directory, _c.folder, _c.arrival, unique=True)
 _partial("files_live", _c.folder, _c.directory, _c.name, where=LIVE, unique=True)
+# all that a scan asks of a file, so that a million of them are compared without their records;
+# SQLite wants even the column of the condition for that
+_partial(
+    "files_seen", *(_c.folder, _c.directory, _c.name, _c.size, _c.mtime_ns, _c.live), where=LIVE
+)
 _partial("files_dead", _c.changed_at, where=DEAD)
 _partial("files_lane", _c.folder, _c.rule, _c.priority.desc(), _c.id, where=ACCEPTED)
 _partial("files_unfinished", _c.id, where=UNFINISHED)
@@ -198,9 +203,14 @@ def _sidecars(connection: Connection) -> None:
     connection.execute(text(f"ALTER TABLE files ADD COLUMN {params}"))
 
 
+def _seen(connection: Connection) -> None:
+    """Version 4: what a scan asks for stands in an index of its own."""
+    next(index for index in FILES.indexes if index.name == "files_seen").create(connection)
+
+
 # from version n to n + 1; each leaves what older watchers write and read as it was, so that the
 # watchers of a shared ledger can be upgraded one after the other
-MIGRATIONS: tuple[Callable[[Connection], None], ...] = (_shared, _sidecars)
+MIGRATIONS: tuple[Callable[[Connection], None], ...] = (_shared, _sidecars, _seen)
 VERSION = len(MIGRATIONS) + 1
 _MIGRATING = 0x77617463686572  # any number that is ours: "watcher" in ASCII
 

@@ -16,7 +16,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine, delete, insert, select
 
-from watcher.adapters.ledger import reading
+from watcher.adapters.ledger import reading, scanning
 from watcher.adapters.ledger.batch import (
     CHUNK,
     TALLY,
@@ -133,14 +133,31 @@ class SqlLedger:
     def known(self, folder: str, directory: str) -> set[tuple[str, int, int]]:
         """See ``Ledger``."""
         with self._reading() as connection:
-            return reading.known(connection, folder, directory)
+            return scanning.known(connection, folder, directory)
+
+    def known_among(
+        self, folder: str, directory: str, names: Sequence[str]
+    ) -> set[tuple[str, int, int]]:
+        """See ``Ledger``."""
+        with self._reading() as connection:
+            return scanning.known_among(connection, folder, directory, names)
+
+    def known_count(self, folder: str, directory: str) -> int:
+        """See ``Ledger``."""
+        with self._reading() as connection:
+            return scanning.known_count(connection, folder, directory)
+
+    def known_names(self, folder: str, directory: str, after: str, limit: int) -> list[str]:
+        """See ``Ledger``."""
+        with self._reading() as connection:
+            return scanning.known_names(connection, folder, directory, after, limit)
 
     def directories(self, folder: str) -> Iterator[str]:
         """See ``Ledger``. Read in pages: a slow reader must not keep the WAL from being emptied."""
         last: bytes | None = None
         while True:
             with self._reading() as connection:
-                page = reading.directories(connection, folder, last)
+                page = scanning.directories(connection, folder, last)
             yield from map(decoded, page)
             if len(page) < CHUNK:
                 return

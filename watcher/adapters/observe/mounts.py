@@ -71,16 +71,6 @@ def _number(path: Path) -> int | None:
         return None
 
 
-def count_folders(root: Path, *, enough: int) -> int:
-    """How many folders lie at and below a root, links not followed; stops at ``enough``."""
-    count = 0
-    for _ in os.walk(root):
-        count += 1
-        if count >= enough:
-            break
-    return count
-
-
 def _unescaped(point: str) -> str:
     """A mount point as it is: mountinfo writes blanks, tabs, newlines and backslashes in octal."""
     for code, char in (("\\040", " "), ("\\011", "\t"), ("\\012", "\n"), ("\\134", "\\")):

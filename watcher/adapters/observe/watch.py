@@ -25,9 +25,9 @@ from watchdog.events import (
     FileSystemEventHandler,
 )
 from watchdog.observers.api import ObservedWatch
-from watchdog.observers.inotify import InotifyObserver
 
-from watcher.adapters.observe.mounts import count_folders, file_system, is_remote, watch_limit
+from watcher.adapters.observe.mounts import file_system, is_remote, watch_limit
+from watcher.adapters.observe.tree import Observer, count_folders
 from watcher.core.settings import Folder
 from watcher.core.settle import Hint
 
@@ -82,7 +82,7 @@ class Observe:
         self._tell = tell
         self._limit = watch_limit() if limit is None else limit
         self._armed: dict[str, _Armed] = {}
-        self._observer: InotifyObserver | None = None
+        self._observer: Observer | None = None
         self._lock = threading.RLock()
         self._overflow = _Overflow(self._lost)
 
@@ -177,9 +177,9 @@ class Observe:
         self._armed[folder.name] = _Armed(folder, watch, identity, folders)
         return Watching(native=True)
 
-    def _running(self) -> InotifyObserver:
+    def _running(self) -> Observer:
         if self._observer is None:
-            observer = InotifyObserver()
+            observer = Observer()
             observer.start()
             self._observer = observer
         return self._observer
@@ -191,7 +191,7 @@ class Observe:
             observer.join(timeout=5)
 
     @staticmethod
-    def _unschedule(observer: InotifyObserver, watch: ObservedWatch) -> None:
+    def _unschedule(observer: Observer, watch: ObservedWatch) -> None:
         try:
             observer.unschedule(watch)
         except (KeyError, OSError):

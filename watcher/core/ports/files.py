@@ -5,7 +5,7 @@ Imports ``model`` and the errors. Invariant: as the package says.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, NamedTuple, Protocol
@@ -30,11 +30,13 @@ class Entry(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Listing:
-    """One directory of a scan. ``error`` says why it could not be read (then nothing else is set).
+    """One directory of a scan, or a piece of a large one: then ``more`` pieces follow at once.
+    ``error`` says why it could not be read (then nothing else is set).
 
     ``rows`` are the files, each the plain tuple of an ``Entry``: a million objects of a class of
     ours would keep the garbage collector busy for as long as reading them took.
     ``odd`` are names that are neither regular files nor folders (links, FIFOs, sockets, devices).
+    ``mark`` stands for what the directory held when it was read, for ``Files.changed``.
     """
 
     directory: str
@@ -42,6 +44,8 @@ class Listing:
     folders: tuple[str, ...] = ()
     odd: tuple[str, ...] = ()
     error: str = ""
+    more: bool = False
+    mark: int = 0
 
     @property
     def files(self) -> Iterator[Entry]:
@@ -98,10 +102,20 @@ class Files(Protocol):
         recursive: bool = True,
         skip: Callable[[str], bool] | None = None,
     ) -> Iterator[Listing]:
-        """Every directory from ``below`` down, parents first, streamed.
+        """Every directory from ``below`` down, parents first, streamed; a large one in pieces.
 
         A directory below it for which ``skip`` is true is not entered; its parent still names it.
         """
+        ...
+
+    def changed(self, root: Path, marks: Mapping[str, int]) -> Iterator[str]:
+        """Which of these directories may hold other names than when a walk gave them their marks,
+        or are gone. A file written in place is no other name. A mark of 0 is never trusted.
+        Raises ``FolderOffline`` when the root is not there."""
+        ...
+
+    def missing(self, root: Path, directory: str, names: Sequence[str]) -> list[str]:
+        """Which of these names no file of a directory has now."""
         ...
 
     def open(self, root: Path, path: str) -> IO[bytes]:

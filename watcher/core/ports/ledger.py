@@ -162,6 +162,20 @@ class Ledger(Protocol):
         """The live records directly in a directory (``""`` is the top), as an ``Entry`` each."""
         ...
 
+    def known_among(
+        self, folder: str, directory: str, names: Sequence[str]
+    ) -> set[tuple[str, int, int]]:
+        """As ``known``, of these names only."""
+        ...
+
+    def known_count(self, folder: str, directory: str) -> int:
+        """How many live records ``known`` would tell."""
+        ...
+
+    def known_names(self, folder: str, directory: str, after: str, limit: int) -> list[str]:
+        """The next names that ``known`` would tell, in the order of their bytes; ``""`` begins."""
+        ...
+
     def directories(self, folder: str) -> Iterator[str]:
         """Every directory that has live records, each once; streams."""
         ...
