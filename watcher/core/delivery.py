@@ -121,12 +121,12 @@ def _named(work: Work, job: JobRecord, rule: Rule, *, repeat: bool) -> tuple[Out
         return tuple(replace(one, published=True) for one in job.outputs)
     template = rule.deliver or default_template(single=single)
     number = repeat and "{version" not in template  # which tells the arrivals apart by itself
-    named, spoken = [], names(rule, work.file, job.label)
+    named = []
     for one in job.outputs:
         if one.target or one.published:
             named.append(one)
             continue
-        target = expand(template, replace(spoken, output=one.name))
+        target = expand(template, names(rule, work.file, job.label, one.name))
         versioned = numbered(target, work.file.arrival) if number else target
         named.append(Output(one.name, one.size, one.digest, versioned, one.published))
     return tuple(named)

@@ -48,10 +48,14 @@ def matches(pattern: str, path: str, *, whole: bool = False) -> bool:
     Raises ``ValueError`` for a faulty pattern.
     """
     folded = fold(path).split("/")
-    return any(
-        _walk(shape.components, folded if shape.whole or whole else folded[-1:])
-        for shape in compiled(pattern)
-    )
+    return any(_fits(shape, folded, whole=whole) for shape in compiled(pattern))
+
+
+def _fits(shape: Shape, folded: list[str], *, whole: bool) -> bool:
+    if shape.whole or whole:
+        return _walk(shape.components, folded)
+    (component,) = shape.components
+    return component is not None and component.fullmatch(folded[-1]) is not None
 
 
 def any_matches(patterns: tuple[str, ...], name: str) -> bool:

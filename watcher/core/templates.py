@@ -12,6 +12,7 @@ import zlib
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import tzinfo
+from functools import lru_cache
 from string import Formatter
 
 from watcher.core import fields
@@ -114,13 +115,14 @@ def _path_problem(path: str) -> str:
     return "it holds a NUL character" if "\0" in path else ""
 
 
-def _pieces(template: str) -> list[tuple[str, str | None, str]]:
+@lru_cache(maxsize=1024)  # a template comes again with each of its rule's files
+def _pieces(template: str) -> tuple[tuple[str, str | None, str], ...]:
     """(literal, field, format) in order. Raises ``ValueError`` for unbalanced braces."""
-    return [
+    return tuple(
         # a conversion such as ``!r`` is left in the name, so that it is an unknown field
         (text, f"{field}!{conversion}" if conversion else field, spec or "")
         for text, field, spec, conversion in Formatter().parse(template)
-    ]
+    )
 
 
 def expand(template: str, names: Names) -> str:

@@ -84,7 +84,7 @@ class Segment:
         self.rows[NEW_FILE].append(file_row(file))
         self.rows[NEW_JOB].extend(map(job_row, change.jobs))
         self._call_for(file)
-        self._tell(file.id, file.state.value, "", change.notes)
+        self._tell(file.id, str(file.state), "", change.notes)
         self._tally(file, 1)
         return True
 
@@ -99,12 +99,12 @@ class Segment:
         if self.shapes.setdefault(before.id, shape) != shape:
             return False
         row = file_move(after) if light else file_move(after) + file_rest(after)
-        self.rows[shape].append((*row, before.id, before.state.value, before.version))
+        self.rows[shape].append((*row, before.id, str(before.state), before.version))
         if after.parts != before.parts:
             self._call_for(after)
         if (before.live and not after.live) or before.arrival != after.arrival:
             self.released.add((before.folder, before.path))
-        self._tell(before.id, after.state.value, "", change.notes)
+        self._tell(before.id, str(after.state), "", change.notes)
         if before.state is not after.state or before.live != after.live:
             self._tally(before, -1)
             self._tally(after, 1)
@@ -117,8 +117,8 @@ class Segment:
         if self.shapes.setdefault(before.id, shape) != shape:
             return False
         row = job_move(after) if light else (*job_move(after), after.key)
-        self.rows[shape].append((*row, before.id, before.state.value, before.version))
-        self._tell(before.file_id, after.state.value, written(after.label), change.notes)
+        self.rows[shape].append((*row, before.id, str(before.state), before.version))
+        self._tell(before.file_id, str(after.state), written(after.label), change.notes)
         return True
 
     def _tell(self, file_id: int, state: str, job: str, notes: tuple[Note, ...]) -> None:
@@ -129,7 +129,7 @@ class Segment:
 
     def _tally(self, file: FileRecord, count: int) -> None:
         if is_counted(file):
-            self.tallies.append((file.id, written(file.folder), file.state.value, count))
+            self.tallies.append((file.id, written(file.folder), str(file.state), count))
 
     def close(self) -> None:
         """Turn the differences into rows."""

@@ -229,13 +229,19 @@ def highest_id(connection: Connection) -> int:
 
 def works(connection: Connection, asked: Select[Any]) -> list[Work]:
     """The files of a query, in its order, with their jobs."""
-    files = [file_of(row) for row in connection.execute(asked)]
+    files = [file_of(row) for row in _rows(connection, asked)]
     jobs: dict[int, list[JobRecord]] = defaultdict(list)
     for some in chunks([file.id for file in files]):
         mine = select(JOBS).where(JOBS.c.file_id.in_(some))
-        for row in connection.execute(mine.order_by(JOBS.c.file_id, JOBS.c["index"])):
+        for row in _rows(connection, mine.order_by(JOBS.c.file_id, JOBS.c["index"])):
             jobs[row[1]].append(job_of(row))
     return [Work(file, tuple(jobs[file.id])) for file in files]
+
+
+def _rows(connection: Connection, asked: Select[Any]) -> list[Any]:
+    """The driver's own rows: files in work have no time for another object each."""
+    with closing(connection.execute(asked).cursor) as cursor:
+        return list(cursor.fetchall())
 
 
 def one(connection: Connection, file_id: int) -> Work | None:

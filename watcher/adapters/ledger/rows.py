@@ -100,7 +100,7 @@ def _as_outputs(text: str) -> tuple[Output, ...]:
 def file_move(f: FileRecord) -> Row:
     """What changes with every step: ``state`` to ``version`` in the table's order."""
     return (
-        f.state.value,
+        str(f.state),
         written(f.reason) if f.reason else "",
         f.digest,
         _words(f.warnings),
@@ -170,7 +170,7 @@ def file_of(row: Sequence[Any]) -> FileRecord:
 def job_move(j: JobRecord) -> Row:
     """What changes with every step of a job: ``state`` to ``version``."""
     return (
-        j.state.value,
+        str(j.state),
         written(j.remote) if j.remote else "",
         j.attempt,
         j.next_at,
