@@ -3,7 +3,9 @@
     python -m benchmarks transfer [--size 2000000000] [--rounds 5]
 
 Each way runs in a process of its own; all talk to one server, a Python process of the same machine,
-so the ratios count. Memory is the peak (RSS) of the client's process.
+so the ratios count. The file is real, and read once before the clock starts (imports too), so that
+it lies in the page cache for every side. The raw socket reads as we must, through the process, out
+of one buffer; ``sendfile`` is the machine's limit. Memory is the peak (RSS) of the client.
 """
 
 from __future__ import annotations
@@ -11,6 +13,7 @@ from __future__ import annotations
 import argparse
 import io
 import json
+import os
 import resource
 import socket
 import subprocess
@@ -26,6 +29,7 @@ from benchmarks.rounds import Sample, show, take_turns
 
 KEY = "e7c636f3-c022-4ed7-8297-56e7e06365ed"
 BLOCK = 1 << 20
+Way = Callable[[], object]
 
 
 class Sink(BaseHTTPRequestHandler):
@@ -66,70 +70,144 @@ class Silent(ThreadingHTTPServer):
         """A client that has all it wanted may just go."""
 
 
-def library_up(port: int, path: Path) -> None:
+def library_up(port: int, path: Path) -> Way:
+    """As the command line sends a file."""
     from watcher.adapters.http import Client, Server, Submission  # noqa: PLC0415 - measured apart
     from watcher.core.source import Source  # noqa: PLC0415
 
     client = Client(Server(url=f"http://127.0.0.1:{port}"))
     source = Source(path.name, path.stat().st_size, lambda: path.open("rb"))
-    client.submit(Submission(process="api_test", sources=(source,)))
+    return lambda: client.submit(Submission(process="api_test", sources=(source,)))
 
 
-def zipped_up(port: int, path: Path) -> None:
+def hashed_up(port: int, path: Path) -> Way:
+    """As the daemon sends a file: what is sent is hashed on its way."""
+    from watcher.adapters.http import Client, Server, Submission  # noqa: PLC0415
+    from watcher.content import Hashing  # noqa: PLC0415
+    from watcher.core.source import Source  # noqa: PLC0415
+
+    client = Client(Server(url=f"http://127.0.0.1:{port}"))
+    source = Source(path.name, path.stat().st_size, lambda: Hashing(path.open("rb")))
+    return lambda: client.submit(Submission(process="api_test", sources=(source,)))
+
+
+def zipped_up(port: int, path: Path) -> Way:
+    """As several files are sent."""
     from watcher.adapters.http import Client, Server, Submission  # noqa: PLC0415
     from watcher.core.source import Source  # noqa: PLC0415
 
     client = Client(Server(url=f"http://127.0.0.1:{port}"))
     big = Source(path.name, path.stat().st_size, lambda: path.open("rb"))
     small = Source("tex/a.png", 3, lambda: io.BytesIO(b"abc"))
-    client.submit(Submission(process="api_test", sources=(big, small)))
+    return lambda: client.submit(Submission(process="api_test", sources=(big, small)))
 
 
-def library_down(port: int, path: Path) -> None:
+def library_down(port: int, path: Path) -> Way:
+    """As the command line brings a file."""
     from watcher.adapters.http import Client, Server  # noqa: PLC0415
 
     client = Client(Server(url=f"http://127.0.0.1:{port}"))
-    client.download(KEY, str(path.stat().st_size), path.with_suffix(".down"))
+    size, target = path.stat().st_size, path.with_suffix(".down")
+    return lambda: client.download(KEY, str(size), target)
 
 
-def socket_up(port: int, path: Path) -> None:
-    with socket.create_connection(("127.0.0.1", port)) as sock, path.open("rb") as stream:
-        head = f"POST /jobs HTTP/1.1\r\nHost: x\r\nContent-Length: {path.stat().st_size}\r\n\r\n"
-        sock.sendall(head.encode())
-        while block := stream.read(BLOCK):
-            sock.sendall(block)
-        sock.recv(1000)
+def hashed_down(port: int, path: Path) -> Way:
+    """As the daemon brings a file."""
+    from watcher import content  # noqa: PLC0415
+    from watcher.adapters.http import Client, Server  # noqa: PLC0415
+
+    client = Client(Server(url=f"http://127.0.0.1:{port}"))
+    size, target = path.stat().st_size, path.with_suffix(".down")
+    return lambda: client.download(KEY, str(size), target, state=content.hashing())
 
 
-def socket_down(port: int, path: Path) -> None:
+def _head(path: Path) -> bytes:
     size = path.stat().st_size
-    with socket.create_connection(("127.0.0.1", port)) as sock:
-        sock.sendall(f"GET /{size} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
-        held = bytearray(BLOCK)
-        got = 0
-        with path.with_suffix(".down").open("wb") as out:
-            while got < size:
-                count = sock.recv_into(held)
-                out.write(memoryview(held)[:count])
-                got += count
+    return f"POST /jobs HTTP/1.1\r\nHost: x\r\nContent-Length: {size}\r\n\r\n".encode()
 
 
-def requests_up(port: int, path: Path) -> None:
+def socket_up(port: int, path: Path) -> Way:
+    """A file read into one buffer and sent from there."""
+
+    def run() -> None:
+        held = memoryview(bytearray(BLOCK))
+        with (
+            socket.create_connection(("127.0.0.1", port)) as sock,
+            path.open("rb", buffering=0) as stream,
+        ):
+            sock.sendall(_head(path))
+            while count := stream.readinto(held):
+                sock.sendall(held[:count])
+            sock.recv(1000)
+
+    return run
+
+
+def sendfile_up(port: int, path: Path) -> Way:
+    """What the machine can do at most: the bytes never come into the process."""
+
+    def run() -> None:
+        with socket.create_connection(("127.0.0.1", port)) as sock, path.open("rb") as stream:
+            sock.sendall(_head(path))
+            sock.sendfile(stream)
+            sock.recv(1000)
+
+    return run
+
+
+def socket_down(port: int, path: Path) -> Way:
+    """Received into one buffer and written from there."""
+    size = path.stat().st_size
+
+    def run() -> None:
+        with socket.create_connection(("127.0.0.1", port)) as sock:
+            sock.sendall(f"GET /{size} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+            held = bytearray(BLOCK)
+            got = 0
+            with path.with_suffix(".down").open("wb", buffering=0) as out:
+                while got < size:
+                    count = sock.recv_into(held)
+                    out.write(memoryview(held)[:count])
+                    got += count
+
+    return run
+
+
+def requests_up(port: int, path: Path) -> Way:
+    """What people write first."""
     import requests  # noqa: PLC0415
 
-    with path.open("rb") as stream:
-        requests.post(f"http://127.0.0.1:{port}/jobs", files={"file": stream}, timeout=600)
+    def run() -> None:
+        with path.open("rb") as stream:
+            requests.post(f"http://127.0.0.1:{port}/jobs", files={"file": stream}, timeout=600)
+
+    return run
 
 
-WAYS = {
+WAYS: dict[str, Callable[[int, Path], Way]] = {
     one.__name__: one
-    for one in (library_up, zipped_up, requests_up, socket_up, library_down, socket_down)
+    for one in (
+        library_up,
+        hashed_up,
+        zipped_up,
+        requests_up,
+        socket_up,
+        sendfile_up,
+        library_down,
+        hashed_down,
+        socket_down,
+    )
 }
 
 
 def measure(way: str, port: int, path: Path) -> None:
+    run = WAYS[way](port, path)
+    if way.endswith("_up"):
+        with path.open("rb", buffering=0) as stream:
+            while stream.read(BLOCK):
+                pass
     begun = time.perf_counter()
-    WAYS[way](port, path)
+    run()
     seconds = time.perf_counter() - begun
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
     print(path.stat().st_size / 1e6 / seconds, peak / 1e6)
@@ -161,7 +239,8 @@ def main(words: list[str] | None = None) -> None:
     with tempfile.TemporaryDirectory(dir=chosen.folder) as folder:
         path = Path(folder) / "big.bin"
         with path.open("wb") as out:
-            out.truncate(chosen.size)
+            for start in range(0, chosen.size, BLOCK):
+                out.write(os.urandom(min(BLOCK, chosen.size - start)))
         taking = {way: side(way, server.server_port, path) for way in WAYS}
         found = take_turns(taking, chosen.rounds)
     server.shutdown()

@@ -32,6 +32,27 @@ class Reads(Protocol):
         ...
 
 
+class Hash(Protocol):
+    """The state of a digest that is being made, as xxhash has it."""
+
+    def update(self, data: bytes | memoryview, /) -> None:
+        """Take in more bytes."""
+        ...
+
+    def reset(self) -> None:
+        """Begin anew."""
+        ...
+
+    def hexdigest(self) -> str:
+        """The digest of what was taken in, in hex."""
+        ...
+
+
+def hashing() -> Hash:
+    """An empty xxh3_128."""
+    return xxhash.xxh3_128()
+
+
 class Hashing:
     """A stream that hashes what is read through it, so that sending a file also identifies it."""
 
@@ -44,6 +65,18 @@ class Hashing:
         chunk = self._stream.read(size)
         self._state.update(chunk)
         return chunk
+
+    def readinto(self, buffer: memoryview, /) -> int:
+        """Fill a buffer from the stream beneath; the bytes that came, 0 at the end."""
+        fill = getattr(self._stream, "readinto", None)
+        if fill is not None:
+            count: int = fill(buffer)
+        else:
+            chunk = self._stream.read(len(buffer))
+            count = len(chunk)
+            buffer[:count] = chunk
+        self._state.update(buffer[:count])
+        return count
 
     def close(self) -> None:
         """Close the stream beneath."""

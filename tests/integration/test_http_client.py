@@ -9,6 +9,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
+from watcher import content
 from watcher.adapters.http import Client, Server
 from watcher.adapters.http.backend import HttpBackend
 from watcher.adapters.http.download import inside
@@ -84,6 +85,14 @@ def test_d8_a_cut_download_is_resumed_and_leaves_no_part(client, tmp_path):
     assert client.download(KEY, "a b#.bin", tmp_path / "new" / "x") == len(DATA)
     assert (tmp_path / "new" / "x").read_bytes() == DATA
     assert [each.name for each in (tmp_path / "new").iterdir()] == ["x"]
+
+
+def test_what_comes_in_two_pieces_is_hashed_as_one(client, tmp_path):
+    state = content.hashing()
+    state.update(b"of an earlier life")
+    assert client.download(KEY, "a.bin", tmp_path / "x", state=state) == len(DATA)
+    with (tmp_path / "x").open("rb") as stream:
+        assert content.digest(stream) == state.hexdigest()
 
 
 def test_html_in_place_of_json_is_unreachable(client):

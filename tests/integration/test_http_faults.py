@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import inspect
 import json
+import socket
 
 import pytest
 from requests import exceptions as foreign
 from urllib3 import exceptions as pool
 
+from watcher.adapters.http import Client, Server, Submission
 from watcher.adapters.http.faults import MAP, mapped, replied, translated
 from watcher.errors import (
     Garbled,
@@ -46,12 +48,22 @@ def test_no_exception_of_urllib3_gets_out(kind):
 
 
 def test_a_refused_connection_is_known_to_have_sent_nothing():
-    inner = pool.NewConnectionError.__new__(pool.NewConnectionError)
-    inner.args = ("refused",)
-    outer = pool.MaxRetryError.__new__(pool.MaxRetryError)
-    outer.reason = inner
-    assert type(mapped(foreign.ConnectionError(outer), "here")) is Unserved
-    assert type(mapped(foreign.ConnectionError(OSError("reset")), "here")) is Unreachable
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+    for url in (f"http://127.0.0.1:{port}", "http://no-such-host.invalid"):
+        client = Client(Server(url=url))
+        with pytest.raises(Unserved):
+            client.submit(Submission(process="api_test"))
+        client.close()
+    assert type(mapped(pool.ProtocolError("reset"), "here")) is Unreachable
+
+
+def test_an_address_that_cannot_be_used_is_refused():
+    for url in ("http://", "ftp://127.0.0.1:1", "127.0.0.1"):
+        client = Client(Server(url=url))
+        with pytest.raises(Refused):
+            client.processes()
+        client.close()
 
 
 @pytest.mark.parametrize(

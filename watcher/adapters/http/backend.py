@@ -83,8 +83,10 @@ class HttpBackend:
             names = self._client.outputs(remote)
         for name in names:
             download.inside(into, name)
-        if not self._files(remote, names, into):
-            self._unpack(remote, into)
+        fetched = self._files(remote, names, into)
+        if fetched is not None:
+            return fetched
+        self._unpack(remote, into)
         found = (each for each in sorted(into.rglob("*")) if each.is_file())
         return tuple(_fetched(each, into) for each in found)
 
@@ -107,14 +109,18 @@ class HttpBackend:
                 return bool(self._client.outputs(remote))
         return True
 
-    def _files(self, remote: str, names: Sequence[str], into: Path) -> bool:
-        """Whether all names were files; those without a suffix come first, they may be folders."""
+    def _files(self, remote: str, names: Sequence[str], into: Path) -> tuple[Fetched, ...] | None:
+        """The outputs, when all names were files; those without a suffix come first, they may be
+        folders."""
+        found = {}
         for name in sorted(names, key=lambda each: ("." in each, each)):
+            state = content.hashing()
             try:
-                self._client.download(remote, name, into / name)
+                size = self._client.download(remote, name, into / name, state=state)
             except (JobLost, Garbled, Refused):  # how the servers answer for a folder
-                return False
-        return True
+                return None
+            found[name] = Fetched(name, size, state.hexdigest())
+        return tuple(found[name] for name in sorted(found))
 
     def _unpack(self, remote: str, into: Path) -> None:
         with tempfile.TemporaryDirectory(dir=into) as place:

@@ -7,19 +7,19 @@ come out; a submission is never repeated by itself.
 from __future__ import annotations
 
 import ast
-import io
 import json
 import time
 from collections.abc import Callable, Mapping
-from contextlib import ExitStack
+from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
 from watcher.adapters.http import download, upload, wire
-from watcher.adapters.http.download import Progress
+from watcher.adapters.http.download import Hash, Progress
 from watcher.adapters.http.session import Server, Sessions
+from watcher.adapters.http.upload import Part
 from watcher.core.source import Source
 from watcher.errors import FileGone, Garbled, Refused, TooEarly, Unreachable, Unsent
 
@@ -91,13 +91,19 @@ class Client:
         return wire.names(self._get(path), "outputs", self.sessions.url(path))
 
     def download(
-        self, uuid: str, name: str, target: Path, *, progress: Progress | None = None
+        self,
+        uuid: str,
+        name: str,
+        target: Path,
+        *,
+        progress: Progress | None = None,
+        state: Hash | None = None,
     ) -> int:
-        """One output file into ``target``; its length in bytes."""
+        """One output file into ``target``; its length in bytes. ``state`` hashes it on the way."""
         # a file named "archive" stands behind the endpoint of that name: reached as "./archive"
         encoded = ".%2Farchive" if name == "archive" else quote(name, safe="/")
         path = f"{_job(uuid)}/outputs/{encoded}"
-        return download.save(self.sessions, path, target, progress=progress)
+        return download.save(self.sessions, path, target, progress=progress, state=state)
 
     def archive(
         self,
@@ -133,36 +139,35 @@ class Client:
         self, wanted: Submission, *, progress: Callable[[int, int], None] | None = None
     ) -> wire.Job:
         """Send a job; sources are streamed. The reply's state is SENT."""
-        fields: dict[str, Any] = {
+        fields = {
             "process": wanted.process or "custom",
             "params": json.dumps(wanted.params),
             "config": json.dumps({k: v for k, v in wanted.config.items() if v is not None}),
         }
         if wanted.name:
             fields["name"] = wanted.name
-        script = _script(wanted.script)
+        script, parts = _script(wanted.script), {}
         if wanted.script:
-            fields["script"] = (wanted.script.name, io.BytesIO(script), "text/x-python")
-        with ExitStack() as stack:
-            body = upload.body(wanted.sources) if wanted.sources else None
-            if body:
-                stack.callback(body.close)
-                fields["file"] = (_name(wanted.sources), body, BLOCKS)
-            form = upload.multipart(fields, progress)
+            parts["script"] = Part(
+                wanted.script.name, "text/x-python", len(script), iter((script,))
+            )
+        if wanted.sources:
+            parts["file"] = upload.packed(wanted.sources, BLOCKS)
+        with closing(upload.Form(fields, parts, progress)) as form:
             try:
                 reply = self._post(form, wanted.key)
             except Unreachable as error:
-                if body and body.failure:
-                    raise body.failure from error
-                if form.bytes_read < form.len and type(error) is Unreachable:
+                if form.failure:
+                    raise form.failure from error
+                if form.sent < form.len and type(error) is Unreachable:
                     raise Unsent("the upload was cut", where=error.where) from error
                 if isinstance(error, Garbled):
                     _blame(script, wanted.script)
                 raise
         return wire.job(wire.parsed(reply, self.sessions.url("/jobs")), self.sessions.url("/jobs"))
 
-    def _post(self, form: Any, key: str) -> bytes:
-        headers = {"Content-Type": form.content_type}
+    def _post(self, form: upload.Form, key: str) -> bytes:
+        headers = form.headers
         if key:
             headers["Idempotency-Key"] = key
         return self.sessions.ask("POST", "/jobs", headers=headers, data=form)
@@ -174,10 +179,6 @@ class Client:
 
 def _job(uuid: str) -> str:
     return f"/jobs/{quote(uuid, safe='')}"
-
-
-def _name(sources: tuple[Source, ...]) -> str:
-    return sources[0].name.rpartition("/")[2] if len(sources) == 1 else "sources.zip"
 
 
 def _script(path: Path | None) -> bytes:

@@ -7,56 +7,63 @@ head of an answer is read from it.
 
 from __future__ import annotations
 
-import heapq
 import itertools
+import math
 import socket
 import threading
 import time
 from contextlib import suppress
-from typing import Any
+from typing import Any, cast
 
+from requests import PreparedRequest
 from requests.adapters import HTTPAdapter
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 
 
 class Deadlines:
-    """Shuts sockets down whose time is over; one thread, started by the first."""
+    """Shuts sockets down whose time is over; one thread, started by the first.
+
+    The thread sleeps until the end that it saw last, however many heads come and go meanwhile:
+    only a head that is to end sooner wakes it, so that watching a call costs next to nothing.
+    """
 
     def __init__(self) -> None:
-        self._heap: list[tuple[float, int, socket.socket]] = []
-        self._live: set[int] = set()
+        self._live: dict[int, tuple[float, socket.socket]] = {}
         self._numbers = itertools.count()
         self._changed = threading.Condition()
+        self._wakes = math.inf  # when the thread looks next
         self._thread: threading.Thread | None = None
 
     def begin(self, sock: socket.socket, seconds: float) -> int:
         """Watch a socket from now on; the number is for ``end``."""
+        number, over = next(self._numbers), time.monotonic() + seconds
         with self._changed:
-            number = next(self._numbers)
-            heapq.heappush(self._heap, (time.monotonic() + seconds, number, sock))
-            self._live.add(number)
+            self._live[number] = over, sock
             if self._thread is None:
                 self._thread = threading.Thread(target=self._watch, daemon=True)
                 self._thread.start()
-            self._changed.notify()
+            if over < self._wakes:
+                self._wakes = over
+                self._changed.notify()
         return number
 
     def end(self, number: int) -> None:
-        """The head came in time."""
+        """The head came in time, or its socket was shut down."""
         with self._changed:
-            self._live.discard(number)
+            self._live.pop(number, None)
 
     def _watch(self) -> None:
         with self._changed:
             while True:
-                while self._heap and self._heap[0][1] not in self._live:
-                    heapq.heappop(self._heap)
-                wait = self._heap[0][0] - time.monotonic() if self._heap else None
-                if wait is not None and wait <= 0:
-                    self._shut(heapq.heappop(self._heap)[2])
-                else:
-                    self._changed.wait(wait)
+                now = time.monotonic()
+                for number, (over, sock) in list(self._live.items()):
+                    if over <= now:
+                        del self._live[number]
+                        self._shut(sock)
+                self._wakes = min((over for over, _ in self._live.values()), default=math.inf)
+                wait = None if self._wakes == math.inf else self._wakes - now
+                self._changed.wait(wait)
 
     @staticmethod
     def _shut(sock: socket.socket) -> None:
@@ -64,7 +71,6 @@ class Deadlines:
             sock.shutdown(socket.SHUT_RDWR)
 
 
-SENT = 256 << 10  # bytes of a body read and sent at once; the library's own 16 KiB cost more
 _DEADLINES = Deadlines()  # a thread a process, and none until it is needed
 
 
@@ -93,10 +99,16 @@ class Bounded(HTTPAdapter):
 
     def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
         """As the base; its pools make our connections."""
-        super().init_poolmanager(*args, blocksize=SENT, **kwargs)
+        super().init_poolmanager(*args, **kwargs)
         kinds: dict[str, tuple[type, type]] = {"http": (HTTPConnectionPool, HTTPConnection)}
         kinds["https"] = (HTTPSConnectionPool, HTTPSConnection)
         self.poolmanager.pool_classes_by_scheme = {
             scheme: type(pool.__name__, (pool,), {"ConnectionCls": _bounded(kind, self._patience)})
             for scheme, (pool, kind) in kinds.items()
         }
+
+    def pool(self, request: PreparedRequest, *, verify: bool | str) -> HTTPConnectionPool:
+        """The connections to where a request goes, with their certificates to be checked."""
+        found = self.get_connection_with_tls_context(request, verify)
+        self.cert_verify(found, request.url, verify, None)  # type: ignore[no-untyped-call]
+        return cast("HTTPConnectionPool", found)

@@ -14,9 +14,10 @@ import zipfile
 import zlib
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from dataclasses import dataclass
 from http.client import HTTPException
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import IO, Any, Protocol
 
 from urllib3.exceptions import HTTPError
 
@@ -50,20 +51,74 @@ def inside(into: Path, name: str) -> Path:
     return into.joinpath(*parts)
 
 
-def save(sessions: Sessions, path: str, target: Path, *, progress: Progress | None = None) -> int:
+class Hash(Protocol):
+    """What takes in a download on its way; ``content.hashing`` makes one."""
+
+    def update(self, data: bytes, /) -> object:
+        """Take in more bytes."""
+        ...
+
+    def reset(self) -> object:
+        """Begin anew: the download does."""
+        ...
+
+
+def save(
+    sessions: Sessions,
+    path: str,
+    target: Path,
+    *,
+    progress: Progress | None = None,
+    state: Hash | None = None,
+) -> int:
     """Stream a server path into ``target`` and give its length in bytes."""
     start = os.fsdecode(os.fsencode(target.name)[:200])  # in bytes, as file systems count
-    part = target.with_name(f".{start}.part")
+    part = _Part(target.with_name(f".{start}.part"), progress, state)
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        size = _collect(sessions, path, part, progress or (lambda _done, _total: None))
-        part.replace(target)
+        _collect(sessions, path, part)
+        part.path.replace(target)
     except OSError as error:
         raise _file_error(error, target) from error
     finally:
+        part.drop()
+    return part.done
+
+
+@dataclass(slots=True)
+class _Part:
+    """What lies there of a download so far: ``done`` bytes, hashed on their way."""
+
+    path: Path
+    progress: Progress | None
+    state: Hash | None
+    done: int = 0
+
+    def begin(self, done: int, total: int) -> IO[bytes]:
+        """Write on from ``done``."""
+        _room(self.path, total - done)
+        if not done and self.state is not None:
+            self.state.reset()
+        self.done = done
+        out = self.path.open("r+b" if done else "wb", buffering=0)
+        out.seek(done)
+        return out
+
+    def take(self, out: IO[bytes], block: bytes, total: int) -> None:
+        """Write a block; a disk may take less of it than all."""
+        left = memoryview(block)
+        while left:
+            left = left[out.write(left) :]
+        self.done += len(block)
+        if self.state is not None:
+            self.state.update(block)
+        if self.progress is not None:
+            self.progress(self.done, total)
+
+    def drop(self) -> None:
+        """Nothing of it stays; a whole one has its final name by now."""
         with suppress(OSError):
-            part.unlink()
-    return size
+            self.path.unlink()
 
 
 KINDS: dict[int, type[FileError]] = {
@@ -93,61 +148,53 @@ def _room(path: Path, size: int) -> None:
         raise NoSpace(text, where=str(path.parent))
 
 
-def _collect(sessions: Sessions, path: str, part: Path, progress: Progress) -> int:
-    part.unlink(missing_ok=True)
+def _collect(sessions: Sessions, path: str, part: _Part) -> None:
     etag = ""
     for _ in range(RESUMES):
-        had = part.stat().st_size if part.exists() else 0
+        had = part.done
         try:
-            etag = _stream(sessions, path, part, (had if etag else 0, etag), progress)
+            _stream(sessions, path, part, (had if etag else 0, etag))
         except _Cut as cut:
             etag = cut.etag
-            if part.exists() and part.stat().st_size <= had:
+            if part.done <= had and not cut.anew:
                 break
         else:
-            return part.stat().st_size
+            return
     raise Garbled("the download was cut short", where=sessions.url(path))
 
 
 class _Cut(Exception):
-    """The body ended early; the etag allows to go on."""
+    """The body ended early; the etag allows to go on. ``anew``: only from its beginning."""
 
-    def __init__(self, etag: str) -> None:
+    def __init__(self, etag: str, *, anew: bool = False) -> None:
         super().__init__(etag)
         self.etag = etag
+        self.anew = anew
 
 
-def _stream(
-    sessions: Sessions, path: str, part: Path, start: tuple[int, str], progress: Progress
-) -> str:
+def _stream(sessions: Sessions, path: str, part: _Part, start: tuple[int, str]) -> None:
     offset, etag = start
     headers = {"Accept-Encoding": "identity"}
     if offset:
         headers |= {"Range": f"bytes={offset}-", "If-Range": etag}
     with sessions.open("GET", path, headers=headers, good=(200, 206, BEYOND)) as response:
-        if response.status_code == BEYOND:
-            part.unlink(missing_ok=True)  # it lied about the length, or has another file now
-            raise _Cut("")
+        if response.status == BEYOND:  # it lied about the length, or has another file now
+            raise _Cut("", anew=True)
         etag = response.headers.get("etag", "")
         going_on = response.headers.get("content-range", "").startswith(f"bytes {offset}-")
-        if response.status_code == 206 and not going_on:  # noqa: PLR2004 - Partial Content
+        if response.status == 206 and not going_on:  # noqa: PLR2004 - Partial Content
             raise Unreachable("a wrong range was sent", where=sessions.url(path))
-        done = offset if response.status_code == 206 else 0  # noqa: PLR2004 - Partial Content
+        done = offset if response.status == 206 else 0  # noqa: PLR2004 - Partial Content
         length = response.headers.get("content-length", "")
         total = done + int(length) if length.isdigit() else 0
-        _room(part, total - done)
-        with part.open("r+b" if done else "wb") as out:
-            out.seek(done)
+        with part.begin(done, total) as out:
             try:
-                for block in _blocks(response.raw, sessions.server.patience):
-                    out.write(block)
-                    done += len(block)
-                    progress(done, total)
+                for block in _blocks(response, sessions.server.patience):
+                    part.take(out, block, total)
             except (HTTPError, HTTPException) as error:
                 raise _Cut(etag) from error  # urllib3 tells of a cut in several ways
-    if total and done < total:
+    if total and part.done < total:
         raise _Cut(etag)
-    return etag
 
 
 def _blocks(raw: Any, patience: float) -> Iterator[bytes]:

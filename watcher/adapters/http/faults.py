@@ -1,7 +1,7 @@
 """The one place where foreign exceptions and error replies become ``watcher.errors``.
 
-Imports errors, requests and urllib3. Invariant: every exception of ``requests`` has a class here
-(a test walks them all), and the server's own explanation is in the text.
+Imports errors, requests and urllib3. Invariant: every exception of ``requests`` and ``urllib3`` has
+a class here (a test walks them all), and the server's own explanation is in the text.
 """
 
 from __future__ import annotations
@@ -12,8 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from requests import exceptions as foreign
-from urllib3.exceptions import ConnectTimeoutError, NewConnectionError, ProxySchemeUnsupported
-from urllib3.exceptions import HTTPError as PoolError
+from urllib3 import exceptions as pool
 
 from watcher.errors import (
     Garbled,
@@ -60,8 +59,15 @@ MAP: dict[type[Exception], tuple[type[SchedulerError], str]] = {
     foreign.StreamConsumedError: (Unreachable, "the answer was read already"),
     foreign.UnrewindableBodyError: (Unreachable, "the upload cannot be sent twice"),
     foreign.RequestException: (Unreachable, "the request failed"),
-    ProxySchemeUnsupported: (Refused, "the proxy's address cannot be used"),
-    PoolError: (Unreachable, "the connection broke"),
+    pool.NewConnectionError: (Unserved, "cannot be reached"),
+    pool.ConnectTimeoutError: (Unserved, "does not accept the connection in time"),
+    pool.TimeoutError: (Unreachable, "does not answer in time"),
+    pool.SSLError: (Unreachable, "its certificate is not accepted"),
+    pool.ProxySchemeUnsupported: (Refused, "the proxy's address cannot be used"),
+    pool.LocationValueError: (Refused, "the address cannot be used"),
+    pool.InvalidHeader: (Garbled, "the headers of the answer cannot be read"),
+    pool.DecodeError: (Garbled, "the answer cannot be decoded"),
+    pool.HTTPError: (Unreachable, "the connection broke"),
     UnicodeError: (Refused, "the address or the token cannot be sent"),
     http.client.HTTPException: (Garbled, "the answer is not HTTP"),
     OSError: (Unreachable, "the connection broke"),
@@ -72,24 +78,7 @@ FOREIGN = tuple(MAP)
 def mapped(error: Exception, where: str) -> SchedulerError:
     """Our error for a foreign one: that of its nearest class; its own words may hold secrets."""
     ours, text = next(MAP[kind] for kind in type(error).__mro__ if kind in MAP)
-    if ours is Unreachable and _unconnected(error):
-        ours = Unserved
-    if any(isinstance(one, PoolError) for one in error.args) and ours is Refused:
-        ours, text = Garbled, "the headers of the answer cannot be read"
     return ours(text, where=where)
-
-
-def _unconnected(error: BaseException | None) -> bool:
-    """Whether no connection was made: the reason lies in the arguments, layers deep."""
-    for _ in range(5):
-        if isinstance(error, NewConnectionError | ConnectTimeoutError):
-            return True
-        args = getattr(error, "args", ())
-        inner = getattr(error, "reason", None) or (args[0] if args else None)
-        if not isinstance(inner, BaseException):
-            return False
-        error = inner
-    return False
 
 
 @contextmanager
