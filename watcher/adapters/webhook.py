@@ -9,8 +9,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from urllib.parse import urlsplit
 
-import requests
-
 from watcher.errors import Refused, Unreachable
 
 TIMEOUT = 10.0  # seconds
@@ -24,6 +22,8 @@ def post(url: str, body: bytes, headers: Mapping[str, str]) -> None:
         Unreachable: nobody took it now; trying again may help.
         Refused: it will never be taken as it is.
     """
+    import requests  # noqa: PLC0415  (taken into memory by those alone who have a webhook)
+
     host = urlsplit(url).hostname or ""
     try:
         with requests.post(

@@ -13,8 +13,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from jinja2.sandbox import ImmutableSandboxedEnvironment
-
 from watcher.core.delivery import stamp
 from watcher.core.model import printable
 from watcher.core.settings import Secret
@@ -70,6 +68,9 @@ def body(template: str, told: Mapping[str, Any]) -> bytes:
     """The message: the template filled in, or JSON without one."""
     if not template:
         return json.dumps(dict(told)).encode()
+    # taken into memory by those alone who have a template
+    from jinja2.sandbox import ImmutableSandboxedEnvironment  # noqa: PLC0415
+
     made = ImmutableSandboxedEnvironment(autoescape=False).from_string(template)
     return made.render(told).encode("utf-8", "backslashreplace")
 

@@ -10,9 +10,6 @@ from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from pathlib import Path
 
-from watcher.adapters.http.backend import HttpBackend
-from watcher.adapters.http.client import Client
-from watcher.adapters.http.session import Server
 from watcher.core.ports import Backend
 from watcher.core.settings import SchedulerSettings
 from watcher.embedded.scheduler import EmbeddedOptions, EmbeddedScheduler
@@ -31,10 +28,7 @@ def build_backend(
         StateTaken: another process owns the embedded scheduler's folder.
     """
     if scheduler.url != "embedded":
-        token = scheduler.token.reveal() if scheduler.token is not None else ""
-        connect = min(CONNECT, scheduler.timeout)
-        server = Server(url=scheduler.url, token=token, connect=connect, read=scheduler.timeout)
-        return HttpBackend(Client(server))
+        return _remote(scheduler)
     own = state if scheduler.name == "default" else state / "schedulers" / scheduler.name
     return EmbeddedScheduler(
         EmbeddedOptions(
@@ -45,6 +39,18 @@ def build_backend(
             durable=False,  # the ledger sends again what a power cut took
         )
     )
+
+
+def _remote(scheduler: SchedulerSettings) -> Backend:
+    """A scheduler over HTTP, whose libraries take memory only where there is one."""
+    from watcher.adapters.http.backend import HttpBackend  # noqa: PLC0415
+    from watcher.adapters.http.client import Client  # noqa: PLC0415
+    from watcher.adapters.http.session import Server  # noqa: PLC0415
+
+    token = scheduler.token.reveal() if scheduler.token is not None else ""
+    connect = min(CONNECT, scheduler.timeout)
+    server = Server(url=scheduler.url, token=token, connect=connect, read=scheduler.timeout)
+    return HttpBackend(Client(server))
 
 
 class Schedulers:

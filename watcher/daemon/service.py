@@ -33,7 +33,6 @@ from watcher.daemon.intake import Intake
 from watcher.daemon.lock import Watchman, lock_state
 from watcher.daemon.lookout import Lookout
 from watcher.daemon.metrics import Meters
-from watcher.daemon.monitor import Monitor
 from watcher.daemon.patience import patient
 from watcher.daemon.pulse import Pulse
 from watcher.daemon.reloads import Reloads
@@ -75,7 +74,7 @@ class Service:
         self._ending = False
         self._fenced = False
         self.lookout = Lookout(log, self.meters)
-        self._monitor: Monitor | None = None
+        self._end_page: Callable[[], None] = lambda: None
         self._lock = lock_state(settings.state)
         self._watchman = Watchman(self._lock, settings.state)
         make_folders(self.settings)
@@ -204,13 +203,16 @@ class Service:
             StateTaken: the state folder was taken away meanwhile.
         """
         if self.settings.http is not None:
+            # its libraries take memory, so only where there is a page
+            from watcher.daemon.monitor import Monitor  # noqa: PLC0415
+
             monitor = Monitor(self._desk())
             try:
                 address = monitor.start(self.settings.http)
             except WatcherError:
                 self.close()
                 raise
-            self._monitor = monitor
+            self._end_page = monitor.stop
             self.log.info("http.listening", address=address)
         return self._run(lambda: False)
 
@@ -370,8 +372,7 @@ class Service:
         """Stop in order: page, intake, effects, schedulers, ledger, lock."""
         self.supervisor.close()
         self.alerts.stop()
-        if self._monitor is not None:
-            self._monitor.stop()
+        self._end_page()
         self.intake.stop()
         self.hands.close()
         for backend in self.backends.values():

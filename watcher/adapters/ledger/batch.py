@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from sqlalchemy import Connection, Dialect, Table, Update, bindparam, insert, select, update
-from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.dialects import sqlite
 
 from watcher.adapters.ledger.rows import (
     Row,
@@ -212,10 +212,18 @@ def _write(
         raise StaleRecord("a record was changed by somebody else meanwhile")
 
 
+def _upsert(dialect: Dialect) -> Any:
+    """Both dialects spell it alike, but SQLAlchemy has one class for each."""
+    if dialect.name != "postgresql":
+        return sqlite.insert
+    from sqlalchemy.dialects import postgresql  # noqa: PLC0415  (2 MB, for a shared ledger alone)
+
+    return postgresql.insert
+
+
 def compiled(dialect: Dialect) -> tuple[str, ...]:
     """The statements by their numbers, for a dialect with positional parameters."""
-    # both dialects spell the upsert alike, but SQLAlchemy has one class for each
-    upsert = postgresql.insert if dialect.name == "postgresql" else sqlite.insert
+    upsert = _upsert(dialect)
     own, tally = _insert(TARGETS, upsert), _insert(TALLIES, upsert)
     own = own.on_conflict_do_update(
         index_elements=[TARGETS.c.folder, TARGETS.c.target],

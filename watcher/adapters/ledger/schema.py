@@ -24,6 +24,7 @@ from sqlalchemy import (
     SmallInteger,
     Table,
     Text,
+    TextClause,
     func,
     insert,
     inspect,
@@ -168,8 +169,17 @@ HELD = text(
 _KEYED = text("key <> ''")
 
 
-def _partial(name: str, *columns: object, where: object, unique: bool = False) -> Index:
-    return Index(name, *columns, unique=unique, sqlite_where=where, postgresql_where=where)  # type: ignore[arg-type]  # columns and their descents
+def _partial(name: str, *columns: object, where: TextClause, unique: bool = False) -> Index:
+    return Index(name, *columns, unique=unique, sqlite_where=where, info={"where": where})  # type: ignore[arg-type]  # columns and their descents
+
+
+def _partial_on_server() -> None:
+    """To name PostgreSQL to an index loads all that SQLAlchemy has for it: 2 MB, that only those
+    with such a server need."""
+    for table in METADATA.tables.values():
+        for index in table.indexes:
+            if "where" in index.info:
+                index.dialect_kwargs["postgresql_where"] = index.info["where"]
 
 
 _c = FILES.c
@@ -233,6 +243,7 @@ def stored_version(connection: Connection, *, where: str) -> int:
 def migrate(connection: Connection, *, where: str) -> None:
     """Bring the ledger to this version, in the caller's transaction."""
     if connection.dialect.name == "postgresql":
+        _partial_on_server()
         # SQLite's writer is alone anyway; here two starters must not both make the tables
         connection.execute(select(func.pg_advisory_xact_lock(_MIGRATING)))
     version = stored_version(connection, where=where)
