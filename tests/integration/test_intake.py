@@ -13,11 +13,12 @@ from pathlib import Path
 
 import pytest
 
+from tests.studio import until
 from watcher.adapters.clock import SystemClock
 from watcher.adapters.files import LocalFiles
 from watcher.core.model import Fingerprint
 from watcher.core.settings import Folder, JobSpec, Match, Rule
-from watcher.daemon.intake import Intake
+from watcher.daemon.intake import HEARD, Intake
 from watcher.daemon.roots import Roots
 from watcher.daemon.scan import Pace
 from watcher.daemon.sightings import Absent, Arrival, Fault, Refusal, RootState, ScanDone
@@ -107,8 +108,9 @@ class Box:
 
 
 @contextmanager
-def running(root, ledger=None, *, quiet=True, pace=None, roots=None, **changes):
-    folder, heard, ledger = make_folder(root, **changes), Heard(), ledger or KnownFiles()
+def running(root, ledger=None, *, quiet=True, pace=None, roots=None, heard=None, **changes):
+    folder, heard = make_folder(root, **changes), heard or Heard()
+    ledger = ledger or KnownFiles()
     intake = Intake(
         [folder], LocalFiles(), ledger, clock=SystemClock(), deliver=heard, pace=pace, roots=roots
     )
@@ -642,3 +644,33 @@ def test_a_root_that_goes_while_the_receiver_fails_is_told_offline_later(root):
         assert intake.alive()
     finally:
         intake.stop()
+
+
+class Held(Heard):
+    """A receiver that takes its time with the first arrival."""
+
+    def __init__(self):
+        super().__init__()
+        self.busy, self.go_on = threading.Event(), threading.Event()
+
+    def __call__(self, sightings):
+        super().__call__(sightings)
+        if self.of(Arrival):
+            self.busy.set()
+            assert self.go_on.wait(DEADLINE)
+
+
+def test_words_of_the_watch_that_are_too_many_to_keep_are_found_by_a_scan(root):
+    held = Held()
+    names = [f"f{number}" for number in range(HEARD + 2000)]
+    with running(root, heard=held, settle=0.0) as box:
+        (root / "first").write_bytes(b"x")
+        assert held.busy.wait(DEADLINE)
+        for name in names:
+            (root / name).write_bytes(b"x")
+        until(box.intake.behind)
+        scans = len(held.of(ScanDone))
+        held.go_on.set()
+        box.wait_paths(names)
+        held.wait(lambda: len(held.of(ScanDone)) > scans)
+        box.wait_idle()

@@ -30,10 +30,26 @@ from watcher.daemon.sightings import Arrival, Fault, Refusal, Sighting
 from watcher.errors import FileError, FolderOffline
 
 BATCH = 512  # candidates looked at, or hints taken, in one go
-ROOM = 20_000  # candidates at which scans wait
+ROOM = 10_000  # candidates at which scans wait
+# Words of the watch that wait, at which more are not kept: a scan finds again what they told, and
+# 100,000 files that are dropped at once take no memory before their turn.
+HEARD = 8192
 TICK = 0.5
 
 Deliver = Callable[[Sequence[Sighting]], None]
+
+
+class Load:
+    """A number that several threads change."""
+
+    def __init__(self) -> None:
+        self.total = 0
+        self._lock = threading.Lock()
+
+    def add(self, count: int) -> None:
+        """So many more, or fewer."""
+        with self._lock:
+            self.total += count
 
 
 class Intake:
@@ -68,12 +84,14 @@ class Intake:
         self._delivering = threading.Lock()
         self._inbox: queue.Queue[Look | Found | None] = queue.Queue()
         self._candidates = Candidates()
+        self._arriving = Load()  # paths that scans found, on their way to the candidates
         self._silent: Counter[str] = Counter()
         self._told: set[Key] = set()
         self._stopping = threading.Event()
         self._busy = False
         self._owed: list[Sighting] = []  # what the receiver failed to take
-        self._observe = Observe(self._inbox.put)
+        self._behind = dict.fromkeys(self._folders, False)  # a scan is due: words were not kept
+        self._observe = Observe(self._heard)
         self._collector = Collector(files, clock)
         self._assembly = Assembly(files, clock, self._deliver, self._unsettled)
         self._members = Members(ledger, clock, self._assembly.mains)
@@ -133,6 +151,10 @@ class Intake:
         """How many units wait for a marker that somebody must write."""
         return self._assembly.parked()
 
+    def behind(self) -> bool:
+        """Whether the watch told more than could be kept, and a scan for it is due."""
+        return any(self._behind.values())
+
     def __len__(self) -> int:
         """How many files are settling."""
         return len(self._candidates)
@@ -140,7 +162,7 @@ class Intake:
     def _quiet(self, folder: str) -> bool:
         if not all(scan.idle() for name, scan in self._scans.items() if folder in ("", name)):
             return False
-        if self._inbox.unfinished_tasks or self._busy:
+        if self._inbox.unfinished_tasks or self._busy or self.behind():
             return False
         settling = folder in self._candidates.folders() if folder else len(self._candidates) > 0
         return not settling and not self._assembly.busy(folder)
@@ -150,6 +172,21 @@ class Intake:
         with self._delivering:
             self._receiver(sightings)
 
+    def _heard(self, news: Look) -> None:
+        """A word of the watch."""
+        if news.hint is not None and self._inbox.qsize() >= HEARD:
+            self._behind[news.folder] = True
+        else:
+            self._inbox.put(news)
+
+    def _catch_up(self) -> None:
+        """Scan for what was not kept, as soon as there is room for what is told meanwhile."""
+        if self._inbox.qsize() < HEARD // 2:
+            for name, behind in self._behind.items():
+                if behind:
+                    self._behind[name] = False  # before the scan begins: it may come true again
+                    self._scans[name].ask()
+
     def _unsettled(self, key: Key) -> None:
         self._inbox.put(Look(*key, Hint.SCAN))
 
@@ -158,15 +195,20 @@ class Intake:
 
     def _found(self, found: Found) -> None:
         """Take what a scan found; the scan waits while there is no room."""
-        while len(self._candidates) > ROOM and not self._stopping.wait(TICK / 10):
+        while self._crowded() and not self._stopping.wait(TICK / 10):
             pass
+        self._arriving.add(len(found.paths))
         self._inbox.put(found)
+
+    def _crowded(self) -> bool:
+        return len(self._candidates) + self._arriving.total > ROOM
 
     # ------------------------------------------------------------ loop
     def _run(self) -> None:
         while not self._stopping.is_set():
             self._receive()
             self._busy = True
+            self._catch_up()
             if not self._owed:
                 due = self._candidates.due(self._clock.monotonic(), BATCH)
                 self._owed += [told for one in due if (told := self._guarded(*one))]
@@ -202,6 +244,7 @@ class Intake:
     def _note(self, news: Look | Found | None) -> None:
         now = self._clock.monotonic()
         if isinstance(news, Found):
+            self._arriving.add(-len(news.paths))
             for path in news.paths:
                 key = (news.folder, path)
                 if not self._assembly.holds(key):
