@@ -43,7 +43,7 @@ def sqlite_engine(file: Path, *, mode: str, busy: float) -> Engine:
             connection.execute("PRAGMA synchronous = FULL")
             connection.execute("PRAGMA foreign_keys = ON")
             connection.execute("PRAGMA journal_size_limit = 67108864")
-        connection.execute(f"PRAGMA cache_size = -{16384 if writes else 4096}")
+        connection.execute(f"PRAGMA cache_size = -{8192 if writes else 4096}")
         return connection
 
     engine = create_engine(
