@@ -43,10 +43,11 @@ from watcher.daemon.starts import OUTPUT_TROUBLE, Starts
 from watcher.errors import Unauthorized, Unreachable, Unserved
 
 DRAIN = 1000  # messages decided in one turn at most
-# With so many files in work another message is a moment away: a turn for two of them costs no more
-# than one for one, and nobody sees the difference.
+# With so many files in work another message is a moment away: a turn for two of them costs little
+# more than one for one, and nobody sees the difference. The more there are, the longer it pays.
 BUSY = 8
-GATHER = 0.004  # seconds
+GATHER = 0.000_125  # seconds for each
+GATHER_MOST = 0.016
 CROWDED = 1000  # messages that wait, at which whoever brings more is held up
 HOLD_UP = 1.0  # seconds, at most: nobody waits for an engine that has ended
 COMPACT_MOST = 1000  # records removed in one turn
@@ -255,8 +256,9 @@ class Engine:
         messages: list[object] = []
         try:
             messages.append(self.inbox.get(timeout=timeout) if timeout else self.inbox.get_nowait())
-            if len(self.books.active.works) >= BUSY:
-                time.sleep(GATHER)
+            busy = len(self.books.active.works)
+            if busy >= BUSY:
+                time.sleep(min(GATHER_MOST, busy * GATHER))
             while len(messages) < DRAIN:
                 messages.append(self.inbox.get_nowait())
         except queue.Empty:
