@@ -650,6 +650,55 @@ def test_a_flood_of_words_holds_nothing_up(rig):
     assert all(step.duration >= 0 for step in job.steps)
 
 
+# ---------------------------------------------------------------- folders used again
+def forgotten(rig: Rig, body: str = "", **made: str) -> int:
+    """A job that made these outputs, forgotten; the inode of its folder."""
+    job = rig.run(body, source("in.txt"), params=made, **({} if body else {"process": "makes"}))
+    assert job.status == "SUCCESS"
+    inode = (rig.options.state / "jobs" / job.id).stat().st_ino
+    rig.scheduler.forget(job.id)
+    assert not (rig.options.state / "jobs" / job.id).exists()
+    return inode
+
+
+@pytest.fixture
+def quick(tmp_path: Path) -> Iterator[Rig]:
+    made = Rig(tmp_path, durable=False)
+    yield made
+    made.scheduler.close()
+
+
+def test_a_folder_is_used_again_and_nothing_is_left_in_it(quick):
+    first = forgotten(quick, **{"a.txt": "1"})
+    job = quick.run("print('new'); return sorted(os.listdir(pc['input_dir']))", source("other.txt"))
+    folder = quick.options.state / "jobs" / job.id
+    assert folder.stat().st_ino == first
+    assert job.result == ["other.txt"]
+    assert fetched(quick, job.id) == {}
+    assert (folder / "log.1").read_text() == "new\n"
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        "pc.get_output_dir('deep')",
+        "os.link(pc['input_dir'] + '/../spec.json', pc.get_output_dir('kept.json'))",
+        "open(pc['input_dir'] + '/../more', 'w')",
+    ],
+    ids=["folders", "another name for what would be written over", "more files"],
+)
+def test_a_folder_with_more_than_a_plain_job_leaves_is_not_used_again(quick, body):
+    forgotten(quick, body)
+    assert not [*(quick.options.state / "jobs").glob(".old-*")]
+
+
+def test_a_job_may_be_forgotten_twice(quick):
+    job = quick.run("return 1")
+    quick.scheduler.forget(job.id)
+    quick.scheduler.forget(job.id)
+    assert quick.scheduler.get(job.id) is None
+
+
 # ---------------------------------------------------------------- owners and restarts
 def test_a_second_owner_is_refused(rig):
     with pytest.raises(StateTaken):

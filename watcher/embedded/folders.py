@@ -1,6 +1,6 @@
 """The folder of a job on disk: inputs written once, outputs by attempt, names proved.
 
-Imports the standard library, ``content``, ``core``, ``errors`` and the package's ``tree``.
+Imports the standard library, ``content``, ``core``, ``errors``, and ``spares`` and ``tree``.
 Invariant: a job's folder appears whole or not at all, and no name leads out of where it belongs.
 What the last moments wrote is also kept in memory, within bounds, and read there.
 
@@ -25,6 +25,7 @@ from watcher import content
 from watcher.core.model import Fetched
 from watcher.core.ports import Source
 from watcher.embedded import tree
+from watcher.embedded.spares import Spares
 from watcher.errors import FileGone, JobLost, OutsideRoot, Refused
 
 _NAME_BYTES = 255
@@ -53,14 +54,15 @@ class Folders:
         self.durable = durable
         self._specs: dict[str, dict[str, Any]] = {}
         self._made: dict[str, tuple[Fetched, ...]] = {}
+        self._spares = Spares()
 
     def job(self, job_id: str) -> Path:
         """The folder of a job."""
         return self.root / job_id
 
     def draft(self) -> Path:
-        """A private folder in which a job is put together."""
-        return Path(tempfile.mkdtemp(prefix=".new-", dir=self.root))
+        """A private folder in which a job is put together; ``inputs`` may be there, empty."""
+        return self._spares.take() or Path(tempfile.mkdtemp(prefix=".new-", dir=self.root))
 
     def settle(self, draft: Path, job_id: str) -> None:
         """Give a finished draft its name. What an earlier crash left there goes."""
@@ -80,7 +82,8 @@ class Folders:
         doomed = self.root / f".old-{job_id}"
         try:
             self.job(job_id).rename(doomed)
-            tree.delete(str(doomed))
+            if self.durable or not self._spares.keep(str(doomed)):
+                tree.delete(str(doomed))
         except OSError:  # it is gone already, or holds what cannot be deleted so plainly
             shutil.rmtree(doomed, ignore_errors=True)
 
@@ -165,8 +168,7 @@ class Folders:
         """Remove what a run of this number left when the scheduler closed."""
         folder = self.job(job_id)
         for part in (f"outputs.{attempt}", f"unpacked.{attempt}", f"outcome.{attempt}"):
-            with contextlib.suppress(FileNotFoundError):
-                tree.delete(str(folder / part))
+            tree.clear(f"{folder}/{part}")
 
     def outcome(self, job_id: str, attempt: int) -> dict[str, Any] | None:
         """What an attempt left as its end, or None."""
@@ -245,7 +247,7 @@ def write_inputs(folder: Path, sources: tuple[Source, ...], *, durable: bool = T
     Raises:
         Refused: a name leads out or stands twice, or a source is not as long as announced.
     """
-    folder.mkdir()
+    folder.mkdir(exist_ok=True)
     names = [safe_name(source.name) for source in sources]
     if len(set(names)) < len(names):
         raise Refused("two input files have the same name")

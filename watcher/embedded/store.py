@@ -33,8 +33,9 @@ CREATE TABLE IF NOT EXISTS jobs (
     steps TEXT NOT NULL DEFAULT '[]', warnings TEXT NOT NULL DEFAULT '[]',
     result TEXT NOT NULL DEFAULT 'null'
 ) STRICT;
-CREATE INDEX IF NOT EXISTS jobs_by_status ON jobs (status);
 """
+_MANY_STAY = "CREATE INDEX IF NOT EXISTS jobs_by_status ON jobs (status)"
+_FEW_STAY = "DROP INDEX IF EXISTS jobs_by_status"  # it would cost more than it saves
 _COLUMNS = (
     "seq, id, name, process, priority, status, requested, started, stopped, progress, retry, runs, "
     "permanent, error, detail, steps, warnings, result"
@@ -101,14 +102,14 @@ class Store:
 
     Args:
         path: the database file; its folder must be there, and nobody else uses it.
-        durable: whether a job that was added outlives a power cut.
+        durable: whether a job that was added outlives a power cut; ended ones stay for long then.
     """
 
     def __init__(self, path: Path, *, durable: bool = True) -> None:
         self._durable = durable
         self._lock = threading.Lock()
         try:
-            self._db = _opened(path)
+            self._db = _opened(path, _SCHEMA + (_MANY_STAY if durable else _FEW_STAY))
         except sqlite3.Error as error:
             raise StateTaken(
                 f"the job store cannot be used ({error})",
@@ -274,13 +275,13 @@ class Store:
         return [_job(row) for row in rows]
 
 
-def _opened(path: Path) -> sqlite3.Connection:
+def _opened(path: Path, schema: str) -> sqlite3.Connection:
     found = sqlite3.connect(path, check_same_thread=False, isolation_level=None)
     try:
         found.execute("PRAGMA locking_mode=EXCLUSIVE")  # one owner, who then asks for no locks
         found.execute("PRAGMA journal_mode=WAL")
         found.execute("PRAGMA synchronous=NORMAL")
-        found.executescript(_SCHEMA)
+        found.executescript(schema)
     except sqlite3.Error:
         found.close()
         raise

@@ -4,7 +4,7 @@ Imports the standard library, ``watcher.content``, ``core.model`` and ``watcher.
 no link is followed where that is not said.
 """
 # strings: with small files, pathlib costs more than the calls themselves
-# ruff: noqa: PTH103, PTH106, PTH108, PTH114, PTH120, PTH123
+# ruff: noqa: PTH103, PTH106, PTH108, PTH114, PTH120, PTH123, PTH208
 
 from __future__ import annotations
 
@@ -63,6 +63,17 @@ def listed(top: str) -> list[tuple[str, int, str]] | None:
                 size, digest = content.copy(stream, None, chunk)
             found.append((os.path.relpath(path, top), size, digest))
     return found
+
+
+def clear(path: str) -> None:
+    """Remove what is there, if anything is; an empty folder may stay. Raises ``OSError``."""
+    try:
+        if os.listdir(path):
+            delete(path)
+    except FileNotFoundError:
+        return
+    except NotADirectoryError:
+        os.unlink(path)
 
 
 def delete(path: str) -> None:
