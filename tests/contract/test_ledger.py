@@ -262,6 +262,9 @@ def test_known_tells_one_directory_only(ledger):
     }
     assert list(ledger.directories("in")) == ["", "d", "d/deep"]
     names = ["a.step", "b.step", odd, "gone.step", "other.step"]
+    told = ledger.known_each("in", ["", "none", "d"])
+    assert told == [ledger.known("in", one) for one in ("", "none", "d")]
+    assert ledger.known_each("in", []) == []
     assert ledger.known_among("in", "d", names) == {("a.step", 10, 20), (odd, 11, 21)}
     assert ledger.known_among("in", "d", []) == set()
     assert (ledger.known_count("in", "d"), ledger.known_count("in", "none")) == (4, 0)

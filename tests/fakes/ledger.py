@@ -169,6 +169,11 @@ class MemoryLedger:
                     found.add((name, mark.size, mark.mtime_ns))
             return found
 
+    def known_each(
+        self, folder: str, directories: Sequence[str]
+    ) -> list[set[tuple[str, int, int]]]:
+        return [self.known(folder, directory) for directory in directories]
+
     def known_among(
         self, folder: str, directory: str, names: Sequence[str]
     ) -> set[tuple[str, int, int]]:

@@ -40,6 +40,9 @@ class KnownFiles:
             if posixpath.dirname(path) == directory
         }
 
+    def known_each(self, folder, directories):
+        return [self.known(folder, directory) for directory in directories]
+
     def known_among(self, folder, directory, names):
         return {row for row in self.known(folder, directory) if row[0] in names}
 

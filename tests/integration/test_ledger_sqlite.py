@@ -13,7 +13,7 @@ from watcher.adapters.ledger import open_ledger, reading, scanning
 from watcher.adapters.ledger.batch import compiled
 from watcher.adapters.ledger.ids import Ids
 from watcher.adapters.ledger.place import FILE
-from watcher.adapters.ledger.scanning import AS_TEXT
+from watcher.adapters.ledger.scanning import AS_BYTES, AS_TEXT
 from watcher.core.model import FileState
 from watcher.core.ports import Lane
 
@@ -106,7 +106,10 @@ def plans(state, ask):
     [
         ("files_live", lambda c: reading.live(c, "in", ["a/b", "a/c"])),
         ("COVERING INDEX files_seen", lambda c: c.exec_driver_sql(AS_TEXT, ("in", b"d"))),
-        ("COVERING INDEX files_seen", lambda c: scanning.known_among(c, "in", "d", ["a", "b"])),
+        (
+            "COVERING INDEX files_seen (folder=? AND directory=? AND name=?)",
+            lambda c: c.exec_driver_sql(f"{AS_BYTES} AND name IN (?,?)", ("in", b"d", b"a", b"b")),
+        ),
         ("COVERING INDEX", lambda c: scanning.known_count(c, "in", "d")),
         ("COVERING INDEX", lambda c: scanning.known_names(c, "in", "d", "a", 10)),
         ("COVERING INDEX", lambda c: scanning.directories(c, "in", b"d")),

@@ -190,14 +190,14 @@ def test_pieces_are_compared_alike_however_many_files_are_known(studio, large):
     studio.know(*(f"d/{name}" for name in "abcd"))
     rows = {row[0]: row for row in studio.ledger.known("in", "d")}
     new, changed = ("e", 0, 1), ("b", 9, 9)
-    comparison = Comparison(studio.ledger, "in", "d", large)
+    comparison = Comparison(studio.ledger, "in", "d", large=large)
     told = [
         [tuple(one) for one in comparison.other(listing)]
         for listing in pieces((rows["a"], changed), (rows["c"],), (new,))
     ]
     assert told == [[changed], [], [new]]
     assert (comparison.met, comparison.lacking) == (3, True)
-    comparison = Comparison(studio.ledger, "in", "d", large)
+    comparison = Comparison(studio.ledger, "in", "d", large=large)
     for listing in pieces((rows["a"], changed), (rows["c"], rows["d"])):
         comparison.other(listing)
     assert (comparison.met, comparison.lacking) == (4, False)

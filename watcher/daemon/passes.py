@@ -20,6 +20,10 @@ from watcher.errors import FileError, FolderOffline
 
 GROUP = 500
 PAGE = 5000  # names looked for at once
+SMALL, ROWS = (
+    100,
+    2000,
+)  # directories, and about so many files, of which the ledger is asked at once
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,23 +129,43 @@ class Passes:
             recursive=self.folder.recursive,
             skip=lambda one: self._skipped(one) or (but is not None and but(one)),
         )
-        comparison: Comparison | None = None
+        large: Comparison | None = None
+        small: list[Listing] = []
+        rows = 0
         for listing in walk:
             if self._stopping:
                 return False
+            directory = listing.directory
             if listing.error:
-                seen.failed[listing.directory] = listing.error
-                seen.marks[listing.directory] = 0
-                comparison = None
-                continue
-            if comparison is None:
-                comparison = Comparison(self._ledger, self.folder.name, listing.directory)
-                seen.marks[listing.directory] = listing.mark
-            self._compare(listing, comparison, seen, silent=silent)
-            if not listing.more:
-                self._end(listing.directory, comparison, seen)
-                comparison = None
+                seen.failed[directory] = listing.error
+                seen.marks[directory] = 0
+                large = None
+            elif large is None and not listing.more:
+                small.append(listing)
+                rows += len(listing.rows)
+                if rows >= ROWS or len(small) == SMALL:
+                    self._compare_all(small, seen, silent=silent)
+                    small, rows = [], 0
+            else:
+                if large is None:
+                    large = Comparison(self._ledger, self.folder.name, directory)
+                    seen.marks[directory] = listing.mark
+                self._compare(listing, large, seen, silent=silent)
+                if not listing.more:
+                    self._end(directory, large, seen)
+                    large = None
+        self._compare_all(small, seen, silent=silent)
         return True
+
+    def _compare_all(self, small: list[Listing], seen: Seen, *, silent: bool) -> None:
+        """Whole directories, of which the ledger is asked in one go."""
+        name = self.folder.name
+        each = self._ledger.known_each(name, [one.directory for one in small]) if small else []
+        for listing, known in zip(small, each, strict=True):
+            comparison = Comparison(self._ledger, name, listing.directory, known)
+            seen.marks[listing.directory] = listing.mark
+            self._compare(listing, comparison, seen, silent=silent)
+            self._end(listing.directory, comparison, seen)
 
     def _compare(
         self, listing: Listing, comparison: Comparison, seen: Seen, *, silent: bool

@@ -56,9 +56,15 @@ def known_among(connection: Connection, folder: str, directory: str, names: Sequ
     found: Seen = set()
     wanted = [encoded(name) for name in names]
     for start in range(0, len(wanted), CHUNK):
-        asked = _rows(folder, directory).where(F.name.in_(wanted[start : start + CHUNK]))
-        asked = asked.with_hint(FILES, "INDEXED BY files_seen", "sqlite")
-        found |= _decoded(connection.execute(asked))
+        some = wanted[start : start + CHUNK]
+        if connection.dialect.name != "sqlite":
+            asked = _rows(folder, directory).where(F.name.in_(some))
+            found |= _decoded(connection.execute(asked))
+            continue
+        marks = ",".join("?" * len(some))
+        driver: Any = connection.connection.driver_connection
+        at = written(folder), encoded(directory), *some
+        found |= _decoded(driver.execute(f"{AS_BYTES} AND name IN ({marks})", at))
     return found
 
 

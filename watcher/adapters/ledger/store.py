@@ -135,6 +135,13 @@ class SqlLedger:
         with self._reading() as connection:
             return scanning.known(connection, folder, directory)
 
+    def known_each(
+        self, folder: str, directories: Sequence[str]
+    ) -> list[set[tuple[str, int, int]]]:
+        """See ``Ledger``."""
+        with self._reading() as connection, connection.begin():
+            return [scanning.known(connection, folder, one) for one in directories]
+
     def known_among(
         self, folder: str, directory: str, names: Sequence[str]
     ) -> set[tuple[str, int, int]]:

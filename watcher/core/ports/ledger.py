@@ -162,6 +162,12 @@ class Ledger(Protocol):
         """The live records directly in a directory (``""`` is the top), as an ``Entry`` each."""
         ...
 
+    def known_each(
+        self, folder: str, directories: Sequence[str]
+    ) -> list[set[tuple[str, int, int]]]:
+        """``known`` of each of these directories."""
+        ...
+
     def known_among(
         self, folder: str, directory: str, names: Sequence[str]
     ) -> set[tuple[str, int, int]]:
