@@ -29,7 +29,7 @@ EVERY = {
     "serve": "2 GB up and down through `watcher serve` (2 min)",
 }
 
-BY_NAME = ("soak", "crowd")
+BY_NAME = ("growth", "soak", "crowd")
 
 
 def main(words: list[str]) -> int:
@@ -37,6 +37,7 @@ def main(words: list[str]) -> int:
         print(__doc__)
         for name, what in EVERY.items():
             print(f"  {name:10} {what}")
+        print("  growth     what one costs at three sizes, drawn (by name only; 30 min)")
         print("  soak       minutes to hours of mixed load and faults (by name only)")
         print("  crowd      several watchers, killed and paused at random (by name only)")
         return 0

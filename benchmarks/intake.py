@@ -1,6 +1,6 @@
 """Many small files dropped at once: CPU a file, tail, memory, and whether all came once.
 
-    python -m benchmarks intake [--files 10000] [--rounds 5] [--nested] [--growth]
+    python -m benchmarks intake [--files 10000] [--rounds 5] [--nested] [--alone]
 
 ``watcher run`` with ``process: pass`` against a naive script (watchdog, a thread pool, copy) and
 against the least that is durable. CPU is counted from the drop on, so imports count for nobody.
@@ -17,7 +17,6 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager
 from pathlib import Path
 
-from benchmarks import plot
 from benchmarks.machine import Program, count, watching
 from benchmarks.rounds import Sample, Side, show, take_turns
 
@@ -139,12 +138,8 @@ def main(words: list[str] | None = None) -> None:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--nested", action="store_true", help="ten files in each new folder")
     parser.add_argument("--alone", action="store_true", help="without peers: for 100,000 files")
-    parser.add_argument("--growth", action="store_true", help="three sizes, and a plot")
     parser.add_argument("--folder", type=Path, help="where: the disk that is measured")
     options = parser.parse_args(words)
-    if options.growth:
-        growth(options)
-        return
     taking = {"watcher": sides(options)["watcher"]} if options.alone else sides(options)
     found = take_turns(taking, options.rounds)
     where = "in new folders" if options.nested else "at once"
@@ -153,18 +148,6 @@ def main(words: list[str] | None = None) -> None:
     if not options.alone and not options.nested:
         ratio = found.median("watcher", "tail s") / found.median("durable reference", "tail s")
         print(f"tail against the durable reference: {ratio:.2f}x (to reach: <= 2, stretch 1)")
-
-
-def growth(options: argparse.Namespace) -> None:
-    """CPU and memory a file at three sizes."""
-    sizes = [options.files // 100, options.files // 10, options.files]
-    costs = []
-    for files in sizes:
-        options.files = files
-        found = take_turns({"watcher": lambda: ours(options)}, options.rounds)
-        show(f"intake: {files} files", found, "watcher")
-        costs.append(found.median("watcher", "CPU us/file"))
-    plot.draw("intake", "files dropped at once", "CPU us a file", sizes, {"watcher": costs})
 
 
 if __name__ == "__main__":
