@@ -1,9 +1,11 @@
 """Many small jobs through HTTP, from the drop to the delivery, against a bare requests loop.
 
-    python -m benchmarks http [--jobs 1000] [--rounds 5]
+    python -m benchmarks http [--jobs 1000] [--rounds 5] [--seconds 20]
 
 Both talk to the same small server, in a process of its own, whose jobs end at once. The loop does
 what a job needs and no more: submit, ask once, list the outputs, fetch, write. CPU is the client's.
+A second table is of as many jobs that run on and on: what a second of asking for them costs, and
+the memory of each, against a loop that reads the list of jobs once a second.
 """
 
 from __future__ import annotations
@@ -26,7 +28,7 @@ CONFIG = """
 state: ./var
 http: off
 log: {level: warning}
-scheduler: {url: "http://127.0.0.1:%s", max_in_flight: 1000}
+scheduler: {url: "http://127.0.0.1:%s", max_in_flight: %s}
 folders:
   - name: in
     input: ./in
@@ -37,27 +39,32 @@ folders:
 """
 
 
-def drop(folder: Path, jobs: int) -> None:
-    for number in range(jobs):
+def drop(folder: Path, jobs: int, first: int = 0) -> None:
+    for number in range(first, jobs):
         (folder / f"j{number}.bin").write_bytes(b"x" * 1024)
 
 
-def served(options: argparse.Namespace, side: Callable[[Path, str], Sample]) -> Sample:
+def served(options: argparse.Namespace, side: Callable[[Path, str], Sample], *words: str) -> Sample:
     with tempfile.TemporaryDirectory(dir=options.folder) as name:
         root = Path(name)
         for each in ("server", "client", "client/in", "client/out"):
             (root / each).mkdir()
-        with Program([sys.executable, str(WIRE)], root / "server") as server:
+        with Program([sys.executable, str(WIRE), *words], root / "server") as server:
             until(lambda: server.log.read_text().endswith("\n"), 30)
             url = f"http://127.0.0.1:{server.log.read_text().strip()}"
             found = dict(side(root / "client", url))
-            calls = requests.get(f"{url}/calls", timeout=30).json()["count"]
-            return {**found, "calls/job": calls / options.jobs}
+            if "--hold" in words:
+                return found
+            return {**found, "calls/job": calls(url) / options.jobs}
+
+
+def calls(url: str, kind: str = "count") -> int:
+    return int(requests.get(f"{url}/calls", timeout=30).json()[kind])
 
 
 def ours(options: argparse.Namespace) -> Sample:
     def run(root: Path, url: str) -> Sample:
-        (root / "watcher.yaml").write_text(CONFIG % url.rpartition(":")[2])
+        (root / "watcher.yaml").write_text(CONFIG % (url.rpartition(":")[2], options.jobs))
         with Program([sys.executable, "-m", "watcher", "run"], root) as program:
             (root / "in" / "first").write_bytes(b"x")
             if not until(lambda: count(root / "out") == 1, 60):
@@ -96,16 +103,68 @@ def loop(options: argparse.Namespace) -> Sample:
     return served(options, run)
 
 
+def ours_in_flight(options: argparse.Namespace) -> Sample:
+    def run(root: Path, url: str) -> Sample:
+        (root / "watcher.yaml").write_text(CONFIG % (url.rpartition(":")[2], options.jobs))
+        with Program([sys.executable, "-m", "watcher", "run"], root) as program:
+            drop(root / "in", 1)
+            if not until(lambda: calls(url, "posts") == 1, 60):
+                raise RuntimeError(program.log.read_text()[-2000:])
+            held = program.memory()
+            drop(root / "in", options.jobs, first=1)
+            if not until(lambda: calls(url, "posts") >= options.jobs, 120, 0.1):
+                raise RuntimeError("not all jobs were sent")
+            asked, cpu, began = calls(url), program.cpu(), time.monotonic()
+            time.sleep(options.seconds)
+            wall = time.monotonic() - began
+            found = {
+                "CPU %": (program.cpu() - cpu) / wall * 100,
+                "calls/s": (calls(url) - asked) / wall,
+                "KB/job": (program.memory() - held) / options.jobs / 1e3,
+            }
+            requests.get(f"{url}/release", timeout=30)
+            if not until(lambda: count(root / "out") >= options.jobs, 120, 0.1):
+                raise RuntimeError("not all jobs that ran were delivered")
+            return found
+
+    return served(options, run, "--hold")
+
+
+def loop_in_flight(options: argparse.Namespace) -> Sample:
+    def run(_root: Path, url: str) -> Sample:
+        with requests.Session() as session:
+            for _ in range(options.jobs):
+                session.post(f"{url}/jobs", files={"file": b"x"}, timeout=30)
+            asked, cpu, began = calls(url), time.process_time(), time.monotonic()
+            while time.monotonic() < began + options.seconds:
+                session.get(f"{url}/jobs", timeout=30).json()
+                time.sleep(1.0)
+            wall = time.monotonic() - began
+            spent = time.process_time() - cpu
+            return {"CPU %": spent / wall * 100, "calls/s": (calls(url) - asked) / wall}
+
+    return served(options, run, "--hold")
+
+
 def main(words: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="benchmarks http", description=__doc__)
     parser.add_argument("--jobs", type=int, default=1000)
     parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--seconds", type=float, default=20.0)
     parser.add_argument("--folder", type=Path)
     options = parser.parse_args(words)
     taking = {"watcher": lambda: ours(options), "requests loop": lambda: loop(options)}
     found = take_turns(taking, options.rounds)
     aims = {"jobs/s": ">= 0.8"}
     show(f"http: {options.jobs} jobs of 1 KB", found, "requests loop", aims)
+    taking = {
+        "watcher": lambda: ours_in_flight(options),
+        "a list a second": lambda: loop_in_flight(options),
+    }
+    found = take_turns(taking, min(options.rounds, 3))
+    aims = {"CPU %": "<= 3", "calls/s": "about 1 at most"}
+    title = f"http: {options.jobs} jobs in flight, {options.seconds:g} s from the last sending on"
+    show(title, found, "a list a second", aims)
 
 
 if __name__ == "__main__":

@@ -1,23 +1,28 @@
 """The least that speaks the scheduler's API: each job is a copy of its input and done at once.
 
-``wire.py`` prints its port, then answers; ``GET /calls`` tells how many calls it had.
+``wire.py`` prints its port, then answers; ``GET /calls`` tells how many calls it had. With
+``--hold`` jobs run until ``GET /release``.
 """
 
 from __future__ import annotations
 
 import json
 import re
+import sys
 import uuid
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 JOBS: dict[str, bytes] = {}
-CALLS = {"count": 0}
+CALLS = {"count": 0, "posts": 0}
+HELD = ["--hold"] if "--hold" in sys.argv else []
 TASK = re.compile(rb'"task_id": ?"([0-9a-f-]{36})"')
 
 
 def word(name: str) -> dict[str, object]:
-    status = "SUCCESS" if name in JOBS else "PENDING"
-    return {"uuid": name, "name": "job", "status": status, "progress": 100, "error": None}
+    ended = "RUNNING" if HELD else "SUCCESS"
+    status = ended if name in JOBS else "PENDING"
+    progress = 50 if HELD else 100
+    return {"uuid": name, "name": "job", "status": status, "progress": progress, "error": None}
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -35,6 +40,7 @@ class Handler(BaseHTTPRequestHandler):
 
     def do_POST(self) -> None:
         CALLS["count"] += 1
+        CALLS["posts"] += 1
         body = self.rfile.read(int(self.headers["Content-Length"]))
         chosen = TASK.search(body)
         name = chosen[1].decode() if chosen else str(uuid.uuid4())
@@ -51,6 +57,9 @@ class Handler(BaseHTTPRequestHandler):
         words = self.path.split("/")[1:]
         if words == ["calls"]:
             return self._send(json.dumps(CALLS).encode())
+        if words == ["release"]:
+            HELD.clear()
+            return self._send(b"{}")
         CALLS["count"] += 1
         if words == ["jobs"]:
             return self._send(json.dumps({"jobs": [word(name) for name in JOBS]}).encode())

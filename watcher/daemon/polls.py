@@ -110,7 +110,7 @@ class Polls:
         """
         if self.busy or now < self.next_due or (self.breaker.open and now < self.breaker.until):
             return None
-        least = self.settings.poll_every / 2
+        least = self.settings.poll_every
         self.hinted = False
         self.next_due = now + IDLE_PROBE
         return tuple(remote for remote, job in self.jobs.items() if job.joins(now, least))

@@ -21,7 +21,7 @@ from watcher.core.model import Fetched, JobStatus, Phase, Submitted
 from watcher.core.ports import JobRequest
 from watcher.errors import Garbled, JobLost, OutsideRoot, Refused, TooEarly
 
-FRESH = 5.0  # seconds for which a job that was told to have succeeded is not asked for again
+FRESH = 60.0  # seconds for which a job that was told to have succeeded is not asked for again
 MANY = 10_000  # of those, at most
 
 

@@ -39,6 +39,7 @@ BLOCK = 1 << 18
 BEYOND = 416  # Range Not Satisfiable
 LEAST = 1000  # bytes a second that a download must bring
 RESERVE = 1 << 20  # bytes that are left free
+SMALL = 1 << 16  # bytes for which nobody asks how much is free: writing them tells
 RESUMES = 5  # in a row, each only when the one before brought bytes
 Progress = Callable[[int, int], None]
 
@@ -75,13 +76,13 @@ def save(
     start = os.fsdecode(os.fsencode(target.name)[:200])  # in bytes, as file systems count
     part = _Part(target.with_name(f".{start}.part"), progress, state)
     try:
-        target.parent.mkdir(parents=True, exist_ok=True)
         _collect(sessions, path, part)
         part.path.replace(target)
-    except OSError as error:
-        raise _file_error(error, target) from error
-    finally:
+    except BaseException as error:
         part.drop()
+        if isinstance(error, OSError):
+            raise _file_error(error, target) from error
+        raise
     return part.done
 
 
@@ -96,13 +97,22 @@ class _Part:
 
     def begin(self, done: int, total: int) -> IO[bytes]:
         """Write on from ``done``."""
-        _room(self.path, total - done)
+        if total - done > SMALL:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            _room(self.path, total - done)
         if not done and self.state is not None:
             self.state.reset()
         self.done = done
-        out = self.path.open("r+b" if done else "wb", buffering=0)
+        out = self._opened("r+b" if done else "wb")
         out.seek(done)
         return out
+
+    def _opened(self, mode: str) -> IO[bytes]:
+        try:
+            return self.path.open(mode, buffering=0)
+        except FileNotFoundError:  # seldom: to make the folder each time costs more
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            return self.path.open(mode, buffering=0)
 
     def take(self, out: IO[bytes], block: bytes, total: int) -> None:
         """Write a block; a disk may take less of it than all."""
@@ -116,7 +126,7 @@ class _Part:
             self.progress(self.done, total)
 
     def drop(self) -> None:
-        """Nothing of it stays; a whole one has its final name by now."""
+        """Nothing of it stays."""
         with suppress(OSError):
             self.path.unlink()
 
