@@ -7,6 +7,7 @@ ledger.
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 import time
@@ -273,6 +274,7 @@ class Service:
             folders=[folder.name for folder in self.settings.folders],
         )
         sweep(self.settings, self.files, self.ledger)
+        gc.freeze()  # what is loaded by now stays: no collection need look through it
         # at a shared ledger the files of earlier jobs went to another watcher, or begin anew
         self.schedulers.forget(self.clock.now(), unended=self.keeper is not None)
         self.alerts.start()
