@@ -20,6 +20,7 @@ PREVIEW_TRIANGLES = 500_000
 TRANSPARENT = "transparent"
 PLAIN = "drawn plainly: Mitsuba cannot be loaded; install it, and the system library libatomic1"
 _MOST_CORNERS = 20_000
+_FEW = 80  # blocks of so many corners give no more than that together
 
 
 def draw_all(
@@ -91,16 +92,19 @@ def _centre(shown: list[Surface]) -> None:
 
 
 def _outline(points: Any) -> Any:
-    """Enough points to fit a camera to: all of them, or the extremes along many directions."""
+    """Enough points to fit a camera to: all of them, or the extremes of each block of them along
+    many directions."""
     import numpy as np  # noqa: PLC0415 - converters come with the first job
 
     if len(points) <= _MOST_CORNERS:
         return points
+    directions = np.random.default_rng(1).normal(size=(60, 3)).astype("f4")
     found = []
-    for direction in np.random.default_rng(1).normal(size=(120, 3)):
-        reach = points @ direction
-        found += [int(reach.argmax()), int(reach.argmin())]
-    return points[np.unique(found)]
+    for start in range(0, len(points), _MOST_CORNERS):
+        some = points[start : start + _MOST_CORNERS]
+        reach = directions @ some.T.astype("f4")
+        found.append(some[np.unique([reach.argmax(axis=1), reach.argmin(axis=1)])])
+    return _outline(np.concatenate(found)) if len(found) > _FEW else np.concatenate(found)
 
 
 def _save(picture: Any, path: Path, background: str) -> None:
