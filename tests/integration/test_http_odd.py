@@ -112,6 +112,12 @@ def test_a_download_that_never_gets_whole_leaves_nothing(server, client, tmp_pat
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_download_makes_the_folders_it_needs(server, client, tmp_path):
+    server.says = lambda _: [reply(b"abc")]
+    assert client.download(KEY, "a.bin", tmp_path / "new" / "deep" / "a.bin") == 3
+    assert (tmp_path / "new" / "deep" / "a.bin").read_bytes() == b"abc"
+
+
 def test_a_length_that_is_a_lie_is_found_out(server, client, tmp_path):
     def says(request):
         if b"Range" in request:

@@ -195,6 +195,15 @@ def test_a_connection_that_was_idle_is_not_sent_on(keeping):
     assert keeping.connections == 2
 
 
+def test_a_client_that_was_closed_connects_anew(keeping):
+    client = Client(Server(url=f"http://127.0.0.1:{keeping.server_port}"))
+    client.status(KEY)
+    client.close()
+    assert client.status(KEY).uuid == KEY
+    client.close()
+    assert keeping.connections == 2
+
+
 # ---------------------------------------------------------------- heads
 def closed(sock: socket.socket, within: float = 60.0) -> bool:
     sock.settimeout(within)

@@ -210,11 +210,12 @@ class Sessions:
         return bytes(body)
 
     def close(self) -> None:
-        """Close the connections of all threads."""
+        """Close the connections of all threads; who asks again makes new ones."""
         with self._lock:
             for line in self._all:
                 line.close()
             self._all.clear()
+            self._local = threading.local()
 
 
 def _copying(data: Any) -> float:
