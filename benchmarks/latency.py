@@ -133,7 +133,7 @@ def sides(options: argparse.Namespace, found: dict[str, str]) -> dict[str, Calla
 def main(words: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="benchmarks latency", description=__doc__)
     parser.add_argument("--files", type=int, default=200)
-    parser.add_argument("--slow", type=int, default=2000)
+    parser.add_argument("--slow", type=int, default=10_000)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--folder", type=Path)
     options = parser.parse_args(words)
