@@ -1,6 +1,6 @@
 """Many small files dropped at once: CPU a file, tail, memory, and whether all came once.
 
-    python -m benchmarks intake [--files 10000] [--rounds 5] [--nested] [--alone]
+    python -m benchmarks intake [--files 10000] [--rounds 5] [--way WAY] [--ways] [--alone]
 
 ``watcher run`` with ``process: pass`` against a naive script (watchdog, a thread pool, copy) and
 against the least that is durable. CPU is counted from the drop on, so imports count for nobody.
@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import signal
 import sys
 import tempfile
 import time
@@ -24,15 +25,21 @@ PEERS = Path(__file__).parent / "peers"
 AIMS = {"CPU us/file": "<= 1.5, stretch 0.65", "missing": "0", "twice": "0", "peak MB": "<= 150 MB"}
 
 
-def drop(folder: Path, files: int, size: int, *, nested: bool) -> None:
-    """Write all of them one after the other, as fast as it goes."""
+def drop(folder: Path, files: int, size: int, way: str = "at once") -> None:
+    """Write all of them one after the other, as fast as it goes: at the top, or ten each in new
+    folders, of which ten lie in another new one. ``moved``: beside the input, then in at once."""
     body = os.urandom(size)
+    flat = way in ("at once", "stopped")
+    into = folder.parent / "beside" if way == "moved" else folder
+    place = into
     for number in range(files):
-        place = folder / f"d{number // 10}" if nested else folder
-        if nested and number % 10 == 0:
-            place.mkdir()
+        if not flat and number % 10 == 0:
+            place = into / f"a{number // 100}" / f"b{number // 10 % 10}"
+            place.mkdir(parents=True)
         with open(place / f"f{number:07}.bin", "wb", buffering=0) as out:  # noqa: PTH123  (its price)
             out.write(body)
+    if way == "moved":
+        into.rename(folder / "tree")
 
 
 def measured(
@@ -41,8 +48,11 @@ def measured(
     with started as program:
         before, held = program.cpu(), program.memory()
         began = time.monotonic()
-        drop(root / "in", options.files, options.size, nested=options.nested)
+        if options.way == "stopped":
+            program.process.send_signal(signal.SIGSTOP)
+        drop(root / "in", options.files, options.size, options.way)
         dropped = time.monotonic()
+        program.process.send_signal(signal.SIGCONT)
         came = _all_came(root / "out", options.files + 1)
         ended = time.monotonic() - (0 if came else QUIET)
         missing = options.files + 1 - count(root / "out")
@@ -126,9 +136,29 @@ def sides(options: argparse.Namespace) -> dict[str, Callable[[], Sample]]:
         "watcher": lambda: ours(options),
         "naive script": peer("naive.py", options),
     }
-    if not options.nested:  # it knows no folders
+    if options.way == "at once":  # it knows no folders
         found["durable reference"] = peer("durable.py", options)
     return found
+
+
+WAYS = {
+    "at once": 100_000,
+    "nested": 10_000,  # over 1,000 new folders
+    "moved": 10_000,
+    "stopped": 40_000,  # more than the kernel's queue takes
+}
+
+
+def every_way(options: argparse.Namespace) -> None:
+    """All the ways in which many may come, each with its own number."""
+
+    def taken(way: str, files: int) -> Callable[[], Sample]:
+        mine = argparse.Namespace(**{**vars(options), "way": way, "files": files})
+        return lambda: ours(mine)
+
+    taking = {f"{files} {way}": taken(way, files) for way, files in WAYS.items()}
+    found = take_turns(taking, options.rounds)
+    show("intake: every way in which many come", found, next(iter(taking)), AIMS)
 
 
 def main(words: list[str] | None = None) -> None:
@@ -136,16 +166,19 @@ def main(words: list[str] | None = None) -> None:
     parser.add_argument("--files", type=int, default=10_000)
     parser.add_argument("--size", type=int, default=4096)
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--nested", action="store_true", help="ten files in each new folder")
+    parser.add_argument("--way", choices=WAYS, default="at once", help="how they come")
+    parser.add_argument("--ways", action="store_true", help="every way, without peers")
     parser.add_argument("--alone", action="store_true", help="without peers: for 100,000 files")
     parser.add_argument("--folder", type=Path, help="where: the disk that is measured")
     options = parser.parse_args(words)
+    if options.ways:
+        every_way(options)
+        return
     taking = {"watcher": sides(options)["watcher"]} if options.alone else sides(options)
     found = take_turns(taking, options.rounds)
-    where = "in new folders" if options.nested else "at once"
-    title = f"intake: {options.files} files of {options.size} bytes dropped {where}"
+    title = f"intake: {options.files} files of {options.size} bytes dropped, {options.way}"
     show(title, found, "watcher" if options.alone else "naive script", AIMS)
-    if not options.alone and not options.nested:
+    if not options.alone and options.way == "at once":
         ratio = found.median("watcher", "tail s") / found.median("durable reference", "tail s")
         print(f"tail against the durable reference: {ratio:.2f}x (to reach: <= 2, stretch 1)")
 
