@@ -7,7 +7,6 @@ ledger.
 
 from __future__ import annotations
 
-import gc
 import os
 import signal
 import time
@@ -39,6 +38,7 @@ from watcher.daemon.pulse import Pulse
 from watcher.daemon.reloads import Reloads
 from watcher.daemon.remains import make_folders, sweep
 from watcher.daemon.roots import Roots
+from watcher.daemon.rubbish import look_seldom
 from watcher.daemon.schedulers import Schedulers
 from watcher.daemon.seat import Keeper
 from watcher.daemon.sightings import Absent, Arrival, Sighting
@@ -274,7 +274,7 @@ class Service:
             folders=[folder.name for folder in self.settings.folders],
         )
         sweep(self.settings, self.files, self.ledger)
-        gc.freeze()  # what is loaded by now stays: no collection need look through it
+        look_seldom()
         # at a shared ledger the files of earlier jobs went to another watcher, or begin anew
         self.schedulers.forget(self.clock.now(), unended=self.keeper is not None)
         self.alerts.start()
