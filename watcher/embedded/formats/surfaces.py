@@ -17,6 +17,8 @@ MOST_DOTS = 20_000
 _LARGEST_TEXTURE = 2048
 _ALIKE = 0.866
 _MOST_NEIGHBOURS = 16
+_BLOCK = 1 << 14  # places reckoned at once: a few MB
+_MIXED = (0x9E3779B97F4A7C15, 0xC2B2AE3D27D4EB4F, 0x165667B19E3779F9)  # odd, bits at random
 
 
 @dataclass
@@ -133,8 +135,9 @@ def _smooth(surface: Surface) -> None:
     corners = surface.vertices[surface.faces]
     flat = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
     order, starts = _by_place(surface)
-    summed = np.empty((len(order), 3))
-    summed[order] = _mean_of_alike(np.repeat(flat, 3, axis=0)[order], starts)
+    flat = (flat / (np.abs(flat).max() or 1.0)).astype("f4")  # 32 bits suffice for shading
+    summed = np.empty((len(order), 3), dtype="f4")
+    summed[order] = _mean_of_alike(flat[order // 3], starts)
     surface.normals = _unit(summed)
     index = surface.faces.reshape(-1)
     surface.vertices = surface.vertices[index]
@@ -146,19 +149,39 @@ def _smooth(surface: Surface) -> None:
 
 
 def _mean_of_alike(flat: Any, starts: Any) -> Any:
-    """Per corner, the sum of the facet normals of its place that point nearly its own way."""
+    """Per corner, the sum of the facet normals of its place that point nearly its own way.
+
+    Places of equally many corners are reckoned together, as small matrices.
+    """
     import numpy as np  # noqa: PLC0415 - converters come with the first job
 
-    counts = np.diff([*starts, len(flat)])
-    size, first = np.repeat(counts, counts), np.repeat(starts, counts)
-    at = np.arange(len(flat)) - first
-    unit = _unit(flat)
-    summed = flat.copy()
-    for step in range(1, min(int(counts.max()), _MOST_NEIGHBOURS)):
-        partner = first + (at + step) % size
-        alike = (step < size) & ((unit * unit[partner]).sum(axis=1) > _ALIKE)
-        summed += np.where(alike[:, None], flat[partner], 0.0)
+    counts = np.diff(starts, append=len(flat))
+    unit, summed = _unit(flat), flat.copy()
+    for size in np.unique(counts[(counts > 1) & (counts <= _MOST_NEIGHBOURS)]).tolist():
+        places = starts[counts == size]
+        for first in range(0, len(places), _BLOCK):
+            rows = places[first : first + _BLOCK, None] + np.arange(size)
+            some = unit[rows]
+            alike = some @ some.transpose(0, 2, 1) > _ALIKE
+            summed[rows] = alike.astype("f4") @ flat[rows]
+    crowded = counts > _MOST_NEIGHBOURS
+    if crowded.any():
+        _add_neighbours(summed, flat, unit, (starts[crowded], counts[crowded]))
     return summed
+
+
+def _add_neighbours(summed: Any, flat: Any, unit: Any, places: tuple[Any, Any]) -> None:
+    """The same for places of very many corners, each with its next ones only."""
+    import numpy as np  # noqa: PLC0415 - converters come with the first job
+
+    starts, counts = places
+    size, first = np.repeat(counts, counts), np.repeat(starts, counts)
+    at = np.arange(len(first)) - np.repeat(np.cumsum(counts) - counts, counts)
+    own = first + at
+    for step in range(1, _MOST_NEIGHBOURS):
+        partner = first + (at + step) % size
+        alike = np.einsum("ij,ij->i", unit[own], unit[partner]) > _ALIKE
+        summed[own[alike]] += flat[partner[alike]]
 
 
 def _unit(vectors: Any) -> Any:
@@ -172,12 +195,13 @@ def _by_place(surface: Surface) -> tuple[Any, Any]:
     """The corners sorted so that those at one place stand together, and where each place starts."""
     import numpy as np  # noqa: PLC0415 - converters come with the first job
 
-    points = np.ascontiguousarray(surface.vertices[surface.faces].reshape(-1, 3).astype("f4") + 0.0)
-    keys = points.view(np.dtype((np.void, 12))).ravel()
-    order = np.argsort(keys, kind="stable")
-    ordered = keys[order]
-    starts = np.flatnonzero(np.concatenate([[True], ordered[1:] != ordered[:-1]]))
-    return order, starts
+    places = np.ascontiguousarray(surface.vertices.astype("f4") + 0.0).view(np.uint32)
+    keys = (places * np.array(_MIXED, dtype=np.uint64)).sum(axis=1, dtype=np.uint64)
+    index = surface.faces.reshape(-1)
+    order = np.argsort(keys[index])
+    ordered = places[index[order]]
+    changes = (ordered[1:] != ordered[:-1]).any(axis=1)
+    return order, np.flatnonzero(np.concatenate([[True], changes]))
 
 
 def _dots(geometry: Any, matrix: Any, axis: str, size: float) -> Surface:
