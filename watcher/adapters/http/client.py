@@ -13,15 +13,17 @@ from collections.abc import Callable, Mapping
 from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
-from watcher.adapters.http import download, upload, wire
-from watcher.adapters.http.download import Hash, Progress
+from watcher.adapters.http import wire
 from watcher.adapters.http.session import Server, Sessions
-from watcher.adapters.http.upload import Part
 from watcher.core.source import Source
 from watcher.errors import FileGone, Garbled, Refused, TooEarly, Unreachable, Unsent
+
+if TYPE_CHECKING:  # a question brings and sends no file: what does is loaded when one is asked for
+    from watcher.adapters.http.download import Hash, Progress
+    from watcher.adapters.http.upload import Form
 
 SECOND_LOOK = 0.5  # seconds after which the server has written a failure's traceback
 BLOCKS = "application/octet-stream"
@@ -100,6 +102,8 @@ class Client:
         state: Hash | None = None,
     ) -> int:
         """One output file into ``target``; its length in bytes. ``state`` hashes it on the way."""
+        from watcher.adapters.http import download  # noqa: PLC0415
+
         # a file named "archive" stands behind the endpoint of that name: reached as "./archive"
         encoded = ".%2Farchive" if name == "archive" else quote(name, safe="/")
         path = f"{_job(uuid)}/outputs/{encoded}"
@@ -118,6 +122,8 @@ class Client:
         Whether waiting can help is judged by the job's own status: ``TooEarly`` at once when the
         job has not ended, or was revoked.
         """
+        from watcher.adapters.http import download  # noqa: PLC0415
+
         until, delay = time.monotonic() + wait, 1.0
         while True:
             try:
@@ -139,6 +145,8 @@ class Client:
         self, wanted: Submission, *, progress: Callable[[int, int], None] | None = None
     ) -> wire.Job:
         """Send a job; sources are streamed. The reply's state is SENT."""
+        from watcher.adapters.http import upload  # noqa: PLC0415
+
         fields = {
             "process": wanted.process or "custom",
             "params": json.dumps(wanted.params),
@@ -148,7 +156,7 @@ class Client:
             fields["name"] = wanted.name
         script, parts = _script(wanted.script), {}
         if wanted.script:
-            parts["script"] = Part(
+            parts["script"] = upload.Part(
                 wanted.script.name, "text/x-python", len(script), iter((script,))
             )
         if wanted.sources:
@@ -166,7 +174,7 @@ class Client:
                 raise
         return wire.job(wire.parsed(reply, self.sessions.url("/jobs")), self.sessions.url("/jobs"))
 
-    def _post(self, form: upload.Form, key: str) -> bytes:
+    def _post(self, form: Form, key: str) -> bytes:
         headers = form.headers
         if key:
             headers["Idempotency-Key"] = key
