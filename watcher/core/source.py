@@ -1,4 +1,4 @@
-"""One file to send to a scheduler, and the bytes of it.
+"""One file to send to a scheduler, and the bytes that come and go.
 
 Imports the standard library's data types only; apart from ``ports``, so that who only asks a
 scheduler imports no more than that.
@@ -21,6 +21,21 @@ class Reads(Protocol):
     def close(self) -> object:
         """Done with it."""
         ...
+
+
+class Hash(Protocol):
+    """What takes in bytes on their way; ``content.hashing`` makes one."""
+
+    def update(self, data: bytes, /) -> object:
+        """Take in more bytes."""
+        ...
+
+    def reset(self) -> object:
+        """Begin anew, as a download may."""
+        ...
+
+
+Progress = Callable[[int, int], None]  # bytes so far, and of how many
 
 
 @dataclass(frozen=True, slots=True)

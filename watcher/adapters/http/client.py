@@ -13,17 +13,13 @@ from collections.abc import Callable, Mapping
 from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from urllib.parse import quote
 
 from watcher.adapters.http import wire
 from watcher.adapters.http.session import Server, Sessions
-from watcher.core.source import Source
+from watcher.core.source import Hash, Progress, Source
 from watcher.errors import FileGone, Garbled, Refused, TooEarly, Unreachable, Unsent
-
-if TYPE_CHECKING:  # a question brings and sends no file: what does is loaded when one is asked for
-    from watcher.adapters.http.download import Hash, Progress
-    from watcher.adapters.http.upload import Form
 
 SECOND_LOOK = 0.5  # seconds after which the server has written a failure's traceback
 BLOCKS = "application/octet-stream"
@@ -102,7 +98,7 @@ class Client:
         state: Hash | None = None,
     ) -> int:
         """One output file into ``target``; its length in bytes. ``state`` hashes it on the way."""
-        from watcher.adapters.http import download  # noqa: PLC0415
+        from watcher.adapters.http import download  # noqa: PLC0415  (a question needs it not)
 
         # a file named "archive" stands behind the endpoint of that name: reached as "./archive"
         encoded = ".%2Farchive" if name == "archive" else quote(name, safe="/")
@@ -145,7 +141,7 @@ class Client:
         self, wanted: Submission, *, progress: Callable[[int, int], None] | None = None
     ) -> wire.Job:
         """Send a job; sources are streamed. The reply's state is SENT."""
-        from watcher.adapters.http import upload  # noqa: PLC0415
+        from watcher.adapters.http import upload  # noqa: PLC0415  (as above)
 
         fields = {
             "process": wanted.process or "custom",
@@ -162,8 +158,9 @@ class Client:
         if wanted.sources:
             parts["file"] = upload.packed(wanted.sources, BLOCKS)
         with closing(upload.Form(fields, parts, progress)) as form:
+            headers = form.headers | ({"Idempotency-Key": wanted.key} if wanted.key else {})
             try:
-                reply = self._post(form, wanted.key)
+                reply = self.sessions.ask("POST", "/jobs", headers=headers, data=form)
             except Unreachable as error:
                 if form.failure:
                     raise form.failure from error
@@ -173,12 +170,6 @@ class Client:
                     _blame(script, wanted.script)
                 raise
         return wire.job(wire.parsed(reply, self.sessions.url("/jobs")), self.sessions.url("/jobs"))
-
-    def _post(self, form: Form, key: str) -> bytes:
-        headers = form.headers
-        if key:
-            headers["Idempotency-Key"] = key
-        return self.sessions.ask("POST", "/jobs", headers=headers, data=form)
 
     def close(self) -> None:
         """Close all connections."""

@@ -12,16 +12,17 @@ import shutil
 import time
 import zipfile
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from http.client import HTTPException
 from pathlib import Path, PurePosixPath
-from typing import IO, Any, Protocol
+from typing import IO, Any
 
 from urllib3.exceptions import HTTPError
 
 from watcher.adapters.http.session import Sessions
+from watcher.core.source import Hash, Progress
 from watcher.errors import (
     Denied,
     FileError,
@@ -41,7 +42,6 @@ LEAST = 1000  # bytes a second that a download must bring
 RESERVE = 1 << 20  # bytes that are left free
 SMALL = 1 << 16  # bytes for which nobody asks how much is free: writing them tells
 RESUMES = 5  # in a row, each only when the one before brought bytes
-Progress = Callable[[int, int], None]
 
 
 def inside(into: Path, name: str) -> Path:
@@ -50,18 +50,6 @@ def inside(into: Path, name: str) -> Path:
     if not name or "\0" in name or PurePosixPath(name).is_absolute() or {"", ".", ".."} & {*parts}:
         raise OutsideRoot("the scheduler gave a name that leads out of its folder", where=name)
     return into.joinpath(*parts)
-
-
-class Hash(Protocol):
-    """What takes in a download on its way; ``content.hashing`` makes one."""
-
-    def update(self, data: bytes, /) -> object:
-        """Take in more bytes."""
-        ...
-
-    def reset(self) -> object:
-        """Begin anew: the download does."""
-        ...
 
 
 def save(
