@@ -128,12 +128,12 @@ class EmbeddedScheduler:
 
     def fetch(self, remote: str, into: Path) -> tuple[Fetched, ...]:
         """Link or copy all outputs into a folder; see the port."""
-        job = self._store.get(remote)
-        if job is None:
+        made = self._folders.made(remote)  # only of a job that succeeded
+        job = self._store.get(remote) if made is None else None
+        if made is None and job is None:
             raise JobLost("there is no such job", where=remote)
-        if job.status != SUCCESS:
+        if job is not None and job.status != SUCCESS:
             raise TooEarly(f"the job is {job.status}", where=remote)
-        made = self._folders.made(remote)
         try:
             if made is not None:
                 top = self._folders.job(remote) / "outputs"

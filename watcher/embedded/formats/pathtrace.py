@@ -7,6 +7,7 @@ same for every model: a soft sky, and one sun over the camera's left shoulder.
 from __future__ import annotations
 
 import importlib
+from dataclasses import dataclass
 from typing import Any
 
 from watcher.embedded.formats.surfaces import Surface
@@ -15,8 +16,21 @@ from watcher.embedded.formats.views import FIELD_OF_VIEW, View
 _LAYERS = 6  # of clear surfaces that a ray may cross
 
 
-def stage(surfaces: list[Surface]) -> dict[str, Any]:
-    """The Mitsuba shapes of a model, to be used by all of its views.
+@dataclass(frozen=True)
+class Stage:
+    """A model in the studio, for all of its views: once under the sun, once under the sky.
+
+    Each light has a picture of its own: choosing between them at random is what makes noise. And
+    each scene is made once: for a large model that takes longer than a picture.
+    """
+
+    sunny: Any
+    cloudy: Any
+    depth: int  # of clear surfaces, beyond what the light needs
+
+
+def stage(surfaces: list[Surface]) -> Stage:
+    """The model in Mitsuba's scenes.
 
     Raises:
         ImportError: Mitsuba, or the libatomic1 that it needs, is not installed.
@@ -24,7 +38,11 @@ def stage(surfaces: list[Surface]) -> dict[str, Any]:
     mi = _mitsuba()
     shapes = {f"shape{index}": _shape(mi, surface) for index, surface in enumerate(surfaces)}
     clear = any(surface.holes or surface.opacity < 1 for surface in surfaces)
-    return {**shapes, "clear": True} if clear else shapes
+    return Stage(
+        mi.load_dict({"type": "scene", "sun": _sun([0.0, 0.0, -1.0]), **shapes}),
+        mi.load_dict({"type": "scene", "sky": _sky(mi), **shapes}),
+        _LAYERS if clear else 0,
+    )
 
 
 def _mitsuba() -> Any:
@@ -38,44 +56,32 @@ def _mitsuba() -> Any:
     return mi
 
 
-def render(shapes: dict[str, Any], camera: View, size: tuple[int, int], samples: int) -> Any:
+def render(model: Stage, camera: View, size: tuple[int, int], samples: int) -> Any:
     """One picture: height x width x 4 floats, linear colour, premultiplied alpha."""
     import mitsuba as mi  # noqa: PLC0415 - see stage
     import numpy as np  # noqa: PLC0415 - see stage
 
-    sun, sky = _lights(mi, camera)
-    # each light in a picture of its own: choosing between them at random is what makes noise
-    lit = [
-        _draw(mi, camera, size, max(samples // 4, 1), {"sun": sun, **shapes}, depth=2),
-        _draw(mi, camera, size, samples - samples // 4, {"sky": sky, **shapes}, depth=3),
-    ]
-    return np.concatenate([lit[0][..., :3] + lit[1][..., :3], lit[1][..., 3:]], axis=2)
+    few = max(samples // 4, 1)
+    _turn_sun(mi, model, camera)
+    sun = _draw(mi, model.sunny, _sensor(mi, camera, size, few), model.depth + 2)
+    sky = _draw(
+        mi, model.cloudy, _sensor(mi, camera, size, samples - samples // 4), model.depth + 3
+    )
+    return np.concatenate([sun[..., :3] + sky[..., :3], sky[..., 3:]], axis=2)
 
 
-def _draw(
-    mi: Any,
-    camera: View,
-    size: tuple[int, int],
-    samples: int,
-    things: dict[str, Any],
-    *,
-    depth: int,
-) -> Any:
+def _turn_sun(mi: Any, model: Stage, camera: View) -> None:
+    values = mi.traverse(model.sunny)
+    turned = mi.load_dict(_sun(_sunbeams(camera)))
+    values["sun.to_world"] = mi.traverse(turned)["to_world"]
+    values.update()
+
+
+def _draw(mi: Any, scene: Any, sensor: dict[str, Any], depth: int) -> Any:
     import numpy as np  # noqa: PLC0415 - see stage
 
-    scene = mi.load_dict(
-        {
-            "type": "scene",
-            "integrator": {
-                "type": "path",
-                "max_depth": depth + (_LAYERS if "clear" in things else 0),
-                "hide_emitters": True,
-            },
-            "sensor": _sensor(mi, camera, size, samples),
-            **{name: thing for name, thing in things.items() if name != "clear"},
-        }
-    )
-    return np.array(mi.render(scene))
+    path = mi.load_dict({"type": "path", "max_depth": depth, "hide_emitters": True})
+    return np.array(mi.render(scene, sensor=mi.load_dict(sensor), integrator=path))
 
 
 def _sensor(mi: Any, camera: View, size: tuple[int, int], samples: int) -> dict[str, Any]:
@@ -104,23 +110,33 @@ def _distance(camera: View) -> float:
     return float(sum((a - b) ** 2 for a, b in pairs) ** 0.5)
 
 
-def _lights(mi: Any, camera: View) -> tuple[dict[str, Any], dict[str, Any]]:
-    """A sun that comes from the upper left, and a sky, bright above and dim below."""
+def _sunbeams(camera: View) -> list[float]:
+    """Where the light of the sun goes: it comes from the upper left."""
     import numpy as np  # noqa: PLC0415 - see stage
 
-    rows = np.linspace(1.0, 0.0, 32)[:, None, None] ** 0.8
-    sky = (0.25 + 0.75 * rows) * np.array([0.92, 0.97, 1.05]) * np.ones((1, 64, 1))
     away = np.array(camera.origin) - np.array(camera.target)
     away /= np.linalg.norm(away)
     right = np.cross(camera.up, away)
     right /= np.linalg.norm(right)
     above = np.cross(away, right)
-    sun = {
+    return list(-(0.55 * away - 0.8 * right + 0.9 * above))
+
+
+def _sun(direction: list[float]) -> dict[str, Any]:
+    return {
         "type": "directional",
-        "direction": list(-(0.55 * away - 0.8 * right + 0.9 * above)),
+        "direction": direction,
         "irradiance": {"type": "rgb", "value": [2.5, 2.4, 2.25]},
     }
-    return sun, {
+
+
+def _sky(mi: Any) -> dict[str, Any]:
+    """A sky, bright above and dim below."""
+    import numpy as np  # noqa: PLC0415 - see stage
+
+    rows = np.linspace(1.0, 0.0, 32)[:, None, None] ** 0.8
+    sky = (0.25 + 0.75 * rows) * np.array([0.92, 0.97, 1.05]) * np.ones((1, 64, 1))
+    return {
         "type": "envmap",
         "bitmap": mi.Bitmap(sky.astype("f4")),
         "scale": 0.55,

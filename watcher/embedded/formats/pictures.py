@@ -65,12 +65,12 @@ def renderer(shown: list[Surface], samples: int, warn: Callable[[str], None]) ->
         return zbuffer.render(shown, camera, size)
 
     def traced(camera: View, size: tuple[int, int], share: int) -> Any:
-        return pathtrace.render(shapes, camera, size, share)
+        return pathtrace.render(staged, camera, size, share)
 
     if not samples:
         return plain
     try:
-        shapes = pathtrace.stage(shown)
+        staged = pathtrace.stage(shown)
     except ImportError:
         warn(PLAIN)
         return plain
