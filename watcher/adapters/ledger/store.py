@@ -139,8 +139,8 @@ class SqlLedger:
         self, folder: str, directories: Sequence[str]
     ) -> list[set[tuple[str, int, int]]]:
         """See ``Ledger``."""
-        with self._reading() as connection, connection.begin():
-            return [scanning.known(connection, folder, one) for one in directories]
+        with self._reading() as connection:
+            return scanning.known_each(connection, folder, directories)
 
     def known_among(
         self, folder: str, directory: str, names: Sequence[str]
