@@ -85,11 +85,13 @@ class Hearing:
             else:
                 status = status or other  # one of the two ids may yet be heard of
         now = self.books.clock.monotonic()
-        was_seen = polls.jobs[remote].seen
+        was_seen, before = polls.jobs[remote].seen, polls.jobs[remote].last
         if status is None or status.phase is not Phase.SILENT:
             quiet = polls.heard(remote, status, now, seen=seen(status))
         else:
             quiet = polls.heard(remote, polls.jobs[remote].last, now, seen=False)
+        if _nothing_new(job, before, status) and quiet < pacing.WARN_QUIET:
+            return
         if status is not None and status.phase is Phase.SUCCEEDED:
             polls.witness.remote, polls.witness.at, polls.witness.gone = remote, now, 0.0
         swept = not was_seen and polls.jobs[remote].since < polls.witness.lost
@@ -152,3 +154,9 @@ class Hearing:
 def seen(status: JobStatus | None) -> bool:
     """Whether a scheduler's word proves that it has the job."""
     return status is not None and status.phase not in (Phase.UNSEEN, Phase.SILENT)
+
+
+def _nothing_new(job: JobRecord, before: object, status: JobStatus | None) -> bool:
+    """Whether a job runs as it did at the last word: most polls of many jobs tell just that."""
+    running = status is not None and status.phase is Phase.RUNNING
+    return running and job.state is JobState.RUNNING and status == before

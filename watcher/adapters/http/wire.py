@@ -34,6 +34,9 @@ class State(StrEnum):
         return self in {State.SUCCESS, State.FAILURE, State.REVOKED}
 
 
+STATES = {str(state): state for state in State}
+
+
 @dataclass(frozen=True, slots=True)
 class Job:
     """The short form of a job; ``document`` is what the server wrote."""
@@ -82,13 +85,14 @@ def job(value: Any, where: str) -> Job:
     if not isinstance(value, dict) or not isinstance(value.get("uuid"), str):
         raise Garbled("the answer is not a job", where=where)
     word = value.get("status")
-    if word not in set(State):
+    state = STATES.get(word) if isinstance(word, str) else None
+    if state is None:
         if word == "UNKNOWN":
             raise StateUnknown("the scheduler cannot reach its own store", where=where)
         raise Garbled(f"the job's state is {str(word)[:40]!r}", where=where)
     return Job(
         uuid=value["uuid"],
-        state=State(word),
+        state=state,
         name=_text(value.get("name")),
         progress=_percent(value.get("progress")),
         error=_text(value.get("error")),
