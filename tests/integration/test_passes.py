@@ -101,7 +101,7 @@ def test_what_is_not_known_yet_is_told_by_every_pass(studio):
     studio.know("a/1")
     studio.put("a/2")
     studio.full()
-    time.sleep(2.1)  # however old the folder's time is
+    time.sleep(2.6)  # however old the folder's time is
     for _ in range(3):
         studio.quick()
         assert studio.found == ["a/2"]
@@ -223,3 +223,26 @@ def test_a_record_that_ends_is_no_longer_known(studio):
     studio.ledger.apply([SaveFile(record, ended)])
     studio.full()
     assert studio.found == ["a"]
+
+
+def test_a_file_that_became_something_else_is_not_taken_for_gone(studio):
+    studio.put("a/1")
+    studio.know("a/1")
+    (studio.root / "a/1").unlink()
+    os.mkfifo(studio.root / "a/1")
+    assert studio.full().lacking == ["a"]
+    assert studio.gone() == []
+    assert [one.path for one in studio.told if isinstance(one, Refusal)] == ["a/1"]
+
+
+def test_a_pass_that_is_stopped_concludes_nothing_and_leaves_no_marks(studio):
+    studio.put("a/1")
+    studio.passes.stop()
+    assert not studio.passes.full(silent=False).ended
+    assert studio.passes.folders == 0
+
+
+def test_ignored_folders_are_not_entered_when_they_are_asked_for(studio):
+    studio.put("x.bak/1")
+    assert studio.passes.full("x.bak", silent=False).ended
+    assert studio.found == []

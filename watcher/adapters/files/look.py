@@ -104,7 +104,7 @@ def facts(found: os.stat_result, lease: Lease = Lease.UNKNOWN) -> Facts:
 
 # ---------------------------------------------------------------- walk
 PIECE = 5000  # entries of a directory read at once: about 2 MB
-_FRESH = 2_000_000_000  # ns in which two changes may bear the same time, on the coarsest of clocks
+_FRESH = 2_500_000_000  # ns; FAT keeps its times to two seconds
 
 
 def walk(
@@ -177,11 +177,14 @@ def _piece(folder: int, directory: str, found: Iterator[os.DirEntry[str]], mark:
 
 def _mark(found: os.stat_result) -> int:
     """Stands for the names in a folder: every change of them sets its ctime, which no program can
-    set back. One of just now may be that of a change after the reading as well: not to be trusted.
+    set back (and its mtime; FAT knows no other). A time of just now may be that of a change after
+    the reading as well: not to be trusted.
     """
-    if abs(time.time_ns() - found.st_ctime_ns) < _FRESH:
+    times = found.st_ctime_ns, found.st_mtime_ns
+    now = time.time_ns()
+    if any(abs(now - one) < _FRESH for one in times):
         return 0
-    return hash((found.st_dev, found.st_ino, found.st_ctime_ns)) or 1
+    return hash((found.st_dev, found.st_ino, *times)) or 1
 
 
 def changed(root: Path, marks: Mapping[str, int]) -> Iterator[str]:
