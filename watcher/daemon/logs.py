@@ -39,7 +39,7 @@ EVENTS = {
     "file.refused": "a path that a rule would take cannot be taken",
     "root.online": "an input folder is there and watched",
     "root.offline": "an input folder is gone; it is looked for again and again",
-    "scan.done": "a scan of an input folder ended",
+    "scan.done": "a scan of an input folder ended; `quick`: of changed folders only",
     "ledger.new": "the ledger is gone from a state folder that was in use; it begins anew",
     "seat.lost": "another watcher of the shared ledger took over; this one begins anew",
     "trouble": "the ledger or a scheduler does not do its part; everything waits for it",
