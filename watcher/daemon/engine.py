@@ -46,7 +46,7 @@ DRAIN = 1000  # messages decided in one turn at most
 # With so many files in work another message is a moment away: a turn for two of them costs little
 # more than one for one, and nobody sees the difference. The more there are, the longer it pays.
 BUSY = 8
-GATHER = 0.000_125  # seconds for each
+GATHER = 0.000_25  # seconds for each
 GATHER_MOST = 0.016
 CROWDED = 1000  # messages that wait, at which whoever brings more is held up
 HOLD_UP = 1.0  # seconds, at most: nobody waits for an engine that has ended
