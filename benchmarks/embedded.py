@@ -1,7 +1,7 @@
 """Many small OBJ files to GLB on the embedded scheduler, against a bare loop of conversions
 in as many warm processes, and against one command per file.
 
-    python -m benchmarks embedded [--jobs 1000] [--rounds 3] [--triangles 1000] [--growth]
+    python -m benchmarks embedded [--jobs 1000] [--rounds 3] [--triangles 1000]
     python -m benchmarks embedded --large       # the same as: python -m benchmarks large
 
 The first two sides have their converters imported before the clock starts. The commands are a
@@ -23,7 +23,7 @@ import time
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
-from benchmarks import large, plot
+from benchmarks import large
 from benchmarks.machine import Program, count, until
 from benchmarks.rounds import Sample, show, take_turns
 
@@ -149,7 +149,6 @@ def main(words: list[str] | None = None) -> None:
     parser.add_argument("--triangles", type=int, default=1000)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--commands", type=int, default=10, help="files with a command each")
-    parser.add_argument("--growth", action="store_true", help="three sizes, and a plot")
     parser.add_argument("--large", action="store_true", help="large models instead")
     parser.add_argument("--folder", type=Path)
     options = parser.parse_args(words)
@@ -158,9 +157,6 @@ def main(words: list[str] | None = None) -> None:
         return
     if not importlib.util.find_spec("trimesh"):
         print("skipped: embedded (the extra `embedded` is not installed)")
-        return
-    if options.growth:
-        growth(options)
         return
     taking = {
         "watcher": lambda: ours(options),
@@ -176,19 +172,6 @@ def main(words: list[str] | None = None) -> None:
     print(f"added: {added:.2f} ms a job")
     times = found.median("a command a file", "ms/job") / mine
     print(f"{times:.0f} times as fast as a command a file (to reach: >= 15)")
-
-
-def growth(options: argparse.Namespace) -> None:
-    """What a job costs at three sizes."""
-    sizes = [options.jobs // 10, options.jobs, options.jobs * 10]
-    lines: dict[str, list[float]] = {"ms a job": [], "daemon CPU ms a job": []}
-    for jobs in sizes:
-        options.jobs = jobs
-        found = take_turns({"watcher": lambda: ours(options)}, options.rounds)
-        show(f"embedded: {jobs} jobs", found, "watcher")
-        lines["ms a job"].append(found.median("watcher", "ms/job"))
-        lines["daemon CPU ms a job"].append(found.median("watcher", "daemon CPU ms/job"))
-    plot.draw("embedded", "jobs dropped at once", "ms a job", sizes, lines)
 
 
 if __name__ == "__main__":

@@ -29,7 +29,8 @@ RISE = 1.5  # of the cost of one, from size to size, that is more than noise
 class Growth:
     """One plot: the option that takes the size, the sizes, the metric, what stands below it.
 
-    ``each``: the metric is of the whole and is divided by the size.
+    ``each``: the metric is of the whole and is divided by the size. ``slope``: it is of the whole
+    in MB, and this is what one more takes.
     """
 
     words: tuple[str, ...]
@@ -37,6 +38,7 @@ class Growth:
     metric: str
     across: str
     each: bool = False
+    slope: str = ""
 
 
 EVERY = {
@@ -45,7 +47,9 @@ EVERY = {
         "files dropped at once",
     ),
     "http": Growth(("--rounds", "2", "--jobs"), (100, 1000, 10_000), "CPU ms/job", "jobs"),
-    "embedded": Growth(("--rounds", "2", "--jobs"), (50, 500, 5000), "ms/job", "OBJ files"),
+    "embedded": Growth(
+        ("--rounds", "1", "--commands", "1", "--jobs"), (50, 500, 5000), "ms/job", "OBJ files"
+    ),
     "publish": Growth(
         ("--rounds", "3", "--files"), (200, 2000, 20_000), "CPU us/file", "files published"
     ),
@@ -61,8 +65,8 @@ EVERY = {
         "files in the ledger",
     ),
     "idle": Growth(
-        ("--rounds", "1", "--seconds", "5", "--files", "10000", "--folders"), (100, 1000, 10_000),
-        "memory MB", "watched folders",
+        ("--rounds", "1", "--seconds", "5", "--folders"), (100, 1000, 10_000), "memory MB",
+        "watched folders, with ten known files each", slope="B a watched folder",
     ),
     "transfer": Growth(
         ("--rounds", "2", "--size"), (20_000_000, 200_000_000, 2_000_000_000), "MB/s", "bytes"
@@ -95,8 +99,11 @@ def grown(name: str, growth: Growth) -> None:
         ratio = values[2] / values[1] if values[1] else 0.0
         rows.append((side, *(f"{value:.4g}" for value in values), f"{ratio:.2f}"))
     print(f"\n## growth of {name}\n\n{aligned(rows)}")
+    for side in sides if growth.slope else ():
+        more = (found[2][side] - found[0][side]) * 1e6 / (growth.sizes[2] - growth.sizes[0])
+        print(f"{side}: {more:.0f} {growth.slope}")
     ours = sides[0]
-    if growth.metric != "MB/s" and found[2][ours] > RISE * found[1][ours]:
+    if growth.metric not in ("MB/s", "memory MB") and found[2][ours] > RISE * found[1][ours]:
         print(f"{ours}: more than {RISE} times from the second size to the third")
     lines = {side: [one[side] for one in found] for side in sides}
     plot.draw(name, growth.across, metric, growth.sizes, lines)

@@ -1,6 +1,6 @@
 """A daemon with nothing to do: CPU and memory, against watchdog alone on the same tree.
 
-python -m benchmarks idle [--files 100000] [--folders 10000] [--seconds 20] [--rounds 5] [--growth]
+python -m benchmarks idle [--folders 10000] [--each 10] [--seconds 10] [--rounds 5]
 """
 
 from __future__ import annotations
@@ -11,9 +11,9 @@ import tempfile
 import time
 from pathlib import Path
 
-from benchmarks import known, plot
+from benchmarks import known
 from benchmarks.machine import Program, until
-from benchmarks.rounds import Found, Sample, show, take_turns
+from benchmarks.rounds import Sample, show, take_turns
 
 ALONE = """
 import sys, time
@@ -42,10 +42,18 @@ def idling(command: list[str], root: Path, seconds: float) -> Sample:
         }
 
 
-def measured(folders: int, files: int, options: argparse.Namespace) -> Found:
+def main(words: list[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(prog="benchmarks idle", description=__doc__)
+    parser.add_argument("--folders", type=int, default=10_000)
+    parser.add_argument("--each", type=int, default=10, help="files in a folder")
+    parser.add_argument("--seconds", type=float, default=10.0)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--folder", type=Path)
+    options = parser.parse_args(words)
+    files = options.folders * options.each
     with tempfile.TemporaryDirectory(dir=options.folder) as name:
         root = Path(name)
-        known.make(root, files, folders)
+        known.make(root, files, options.folders)
         alone = [sys.executable, "-c", ALONE, str(root / "in")]
         run = [sys.executable, "-m", "watcher", "run"]
         taking = {
@@ -54,35 +62,9 @@ def measured(folders: int, files: int, options: argparse.Namespace) -> Found:
         }
         found = take_turns(taking, options.rounds)
     aims = {"CPU %": "<= 0.5 %", "memory MB": "<= + 80 MB"}
-    title = f"idle: {folders} folders, {files} known files"
-    show(title, found, "watchdog alone", aims)
-    print(f"memory beyond watchdog: {_memory(found) - _memory(found, 'watchdog alone'):.1f} MB")
-    return found
-
-
-def _memory(found: Found, side: str = "watcher") -> float:
-    return found.median(side, "memory MB")
-
-
-def main(words: list[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(prog="benchmarks idle", description=__doc__)
-    parser.add_argument("--files", type=int, default=100_000)
-    parser.add_argument("--folders", type=int, default=10_000)
-    parser.add_argument("--seconds", type=float, default=10.0)
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--growth", action="store_true", help="three sizes, and a plot")
-    parser.add_argument("--folder", type=Path)
-    options = parser.parse_args(words)
-    parts = (100, 10, 1) if options.growth else (1,)
-    every = [options.folders // part for part in parts]
-    found = [measured(options.folders // one, options.files // one, options) for one in parts]
-    if options.growth:
-        sides = ("watcher", "watchdog alone")
-        for side in sides:
-            more = (_memory(found[-1], side) - _memory(found[0], side)) * 1e6
-            print(f"memory a watched folder, {side}: {more / (every[-1] - every[0]):.0f} B")
-        lines = {side: [_memory(one, side) for one in found] for side in sides}
-        plot.draw("idle", "watched folders, with ten known files each", "MB", every, lines)
+    show(f"idle: {options.folders} folders, {files} known files", found, "watchdog alone", aims)
+    more = found.median("watcher", "memory MB") - found.median("watchdog alone", "memory MB")
+    print(f"memory beyond watchdog: {more:.1f} MB")
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """A full scan of files that are all known, and a quick one, against looking at each of them once.
 
-    python -m benchmarks rescan [--files 1000000] [--folders 1000] [--rounds 5] [--growth]
+    python -m benchmarks rescan [--files 1000000] [--folders 1000] [--rounds 5]
 
 The full one is the first scan of ``watcher run``, by its own word and its memory beyond that of a
 daemon on an empty folder; the quick ones are those that follow, with nothing changed; the other
@@ -18,9 +18,9 @@ import tempfile
 import time
 from pathlib import Path
 
-from benchmarks import known, plot
+from benchmarks import known
 from benchmarks.machine import CONFIG, Program, until
-from benchmarks.rounds import Found, Sample, quantile, show, take_turns
+from benchmarks.rounds import Sample, quantile, show, take_turns
 
 LOOK = """
 import os, sys, time
@@ -122,9 +122,9 @@ def look(root: Path) -> Sample:
         return {"wall s": wall, "CPU s": cpu, "peak MB": program.memory("VmHWM") / 1e6}
 
 
-def measured(root: Path, files: int, options: argparse.Namespace) -> tuple[Found, float]:
+def measured(root: Path, options: argparse.Namespace) -> None:
     """All sides on one tree, made once; and the memory beyond a daemon on an empty folder."""
-    place, empty = root / "full", root / "empty"
+    place, empty, files = root / "full", root / "empty", options.files
     known.make(place, files, max(1, files // options.each))
     known.make(empty, 0, 1)
     taking = {
@@ -143,7 +143,7 @@ def measured(root: Path, files: int, options: argparse.Namespace) -> tuple[Found
     show(title, found, "scandir + stat", aims)
     extra = found.median("full", "peak MB") - full(empty)["peak MB"]
     print(f"memory beyond a daemon on an empty folder: {extra:.1f} MB (to reach: <= 60)")
-    return found, extra
+    print(f"memory a tracked file: {extra * 1e6 / files:.0f} B")
 
 
 def main(words: list[str] | None = None) -> None:
@@ -151,20 +151,10 @@ def main(words: list[str] | None = None) -> None:
     parser.add_argument("--files", type=int, default=1_000_000)
     parser.add_argument("--each", type=int, default=1000, help="files in a folder")
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--growth", action="store_true", help="three sizes, and a plot")
     parser.add_argument("--folder", type=Path)
     options = parser.parse_args(words)
-    sizes = [options.files // 100, options.files // 10] if options.growth else []
-    every = [*sizes, options.files]
-    costs: dict[str, list[float]] = {"full": [], "scandir + stat": []}
-    for files in every:
-        with tempfile.TemporaryDirectory(dir=options.folder) as name:
-            found, extra = measured(Path(name), files, options)
-        for side, values in costs.items():
-            values.append(found.median(side, "CPU s") / files * 1e6)
-        print(f"memory a tracked file: {extra * 1e6 / files:.0f} B")
-    if options.growth:
-        plot.draw("rescan", "known files", "CPU us a file", every, costs)
+    with tempfile.TemporaryDirectory(dir=options.folder) as name:
+        measured(Path(name), options)
 
 
 if __name__ == "__main__":

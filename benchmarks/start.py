@@ -1,6 +1,6 @@
 """The start with a large ledger: ready to watch, against counting its files.
 
-python -m benchmarks start [--files 1000000] [--rounds 5] [--growth]
+python -m benchmarks start [--files 1000000] [--rounds 5]
 """
 
 from __future__ import annotations
@@ -13,9 +13,9 @@ import tempfile
 import time
 from pathlib import Path
 
-from benchmarks import known, plot
+from benchmarks import known
 from benchmarks.machine import Program
-from benchmarks.rounds import Found, Sample, show, take_turns
+from benchmarks.rounds import Sample, show, take_turns
 
 
 def ours(root: Path) -> Sample:
@@ -45,10 +45,15 @@ def counted(root: Path) -> Sample:
     return {"ready s": time.monotonic() - began, "CPU s": time.process_time() - cpu}
 
 
-def measured(files: int, options: argparse.Namespace) -> Found:
+def main(words: list[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(prog="benchmarks start", description=__doc__)
+    parser.add_argument("--files", type=int, default=1_000_000)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--folder", type=Path)
+    options = parser.parse_args(words)
     with tempfile.TemporaryDirectory(dir=options.folder) as name:
         root = Path(name)
-        known.make(root / "large", files, 1000, on_disk=False)
+        known.make(root / "large", options.files, 1000, on_disk=False)
         known.make(root / "empty", 0, 1)
         taking = {
             "watcher": lambda: ours(root / "large"),
@@ -57,24 +62,7 @@ def measured(files: int, options: argparse.Namespace) -> Found:
         }
         found = take_turns(taking, options.rounds)
     aims = {"ready s": "<= 2 s", "peak MB": "<= 150 MB"}
-    show(f"start: a ledger of {files} files", found, "watcher, empty ledger", aims)
-    return found
-
-
-def main(words: list[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(prog="benchmarks start", description=__doc__)
-    parser.add_argument("--files", type=int, default=1_000_000)
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--growth", action="store_true", help="three sizes, and a plot")
-    parser.add_argument("--folder", type=Path)
-    options = parser.parse_args(words)
-    sizes = [options.files // 100, options.files // 10] if options.growth else []
-    every = [*sizes, options.files]
-    found = [measured(files, options) for files in every]
-    if options.growth:
-        sides = ("watcher", "SELECT count(*)")
-        lines = {side: [one.median(side, "ready s") for one in found] for side in sides}
-        plot.draw("start", "known files", "seconds until ready", every, lines)
+    show(f"start: a ledger of {options.files} files", found, "watcher, empty ledger", aims)
 
 
 if __name__ == "__main__":

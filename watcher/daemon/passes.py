@@ -20,10 +20,8 @@ from watcher.errors import FileError, FolderOffline
 
 GROUP = 500
 PAGE = 5000  # names looked for at once
-SMALL, ROWS = (
-    100,
-    2000,
-)  # directories, and about so many files, of which the ledger is asked at once
+SMALL = 100  # directories of which the ledger is asked at once,
+ROWS = 2000  # or as many as have so many files
 
 
 @dataclass(frozen=True, slots=True)
