@@ -9,6 +9,7 @@ The map (arrows of import point down; ``tests/unit/test_layers.py`` holds the co
     embedded/   the embedded scheduler, a neighbour seen only through the scheduler port
     core/       decides: pure functions over plain data
     content     the identity of bytes
+    cores       the one core that the daemon's threads share
     errors      the exception tree
 """
 

@@ -12,13 +12,14 @@ ROOT = Path(__file__).parents[2] / "watcher"
 MAY = {
     "errors": set(),
     "content": set(),
+    "cores": set(),
     "core": {"errors"},
     "config": {"core", "errors"},
     "adapters": {"core", "content", "errors"},
-    "embedded": {"core", "content", "errors"},
+    "embedded": {"core", "content", "cores", "errors"},
     "samples": set(),
     "daemon": {"adapters", "core", "content", "embedded", "errors"},
-    "cli": {"", "adapters", "config", "core", "daemon", "embedded", "errors", "samples"},
+    "cli": {"", "adapters", "config", "core", "cores", "daemon", "embedded", "errors", "samples"},
     "": {"cli"},
 }
 # may name an adapter

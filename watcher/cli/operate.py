@@ -16,6 +16,7 @@ from pathlib import Path
 
 import click
 
+from watcher import cores
 from watcher.cli.app import ExitCode, say_json
 from watcher.cli.options import config_option, daemon_runs, loaded
 from watcher.config.load import find, state_of
@@ -79,6 +80,7 @@ def run(ctx: click.Context, config: Path | None, once: bool, timeout: str) -> in
 
 def _run(config: Path | None, patience: float | None, *, verbose: bool) -> int:
     _end_at_once(ExitCode.OK if patience is None else ExitCode.FAILED)
+    cores.share_one()
     from watcher.daemon import logs  # noqa: PLC0415  (--help stays quick)
     from watcher.daemon.service import Service  # noqa: PLC0415
 

@@ -1,7 +1,7 @@
 """The scheduler's end of the worker processes: start the nursery, fork workers, talk, kill.
 
-Imports the standard library and ``watcher.errors``. Invariant: nothing starts before the first
-worker is asked for; a worker that is dropped is dead, with everything it started.
+Imports the standard library, ``watcher.cores`` and ``watcher.errors``. Invariant: nothing starts
+before the first worker is asked for; a worker that is dropped is dead, with everything it started.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
+from watcher import cores
 from watcher.errors import Unreachable
 
 _FRAME = 1 << 18
@@ -223,6 +224,7 @@ class Pool:
                 env=_environment(self._withheld()),
                 start_new_session=True,  # Ctrl-C in a terminal is for the daemon only
             )
+        cores.release(self._process.pid)
         self._control = mine
         return mine
 
