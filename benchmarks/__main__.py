@@ -37,7 +37,7 @@ def main(words: list[str]) -> int:
         print(__doc__)
         for name, what in EVERY.items():
             print(f"  {name:10} {what}")
-        print("  growth     what one costs at three sizes, drawn (by name only; 30 min)")
+        print("  growth     what one costs at three sizes, drawn (by name only; 15 min)")
         print("  soak       minutes to hours of mixed load and faults (by name only)")
         print("  crowd      several watchers, killed and paused at random (by name only)")
         return 0

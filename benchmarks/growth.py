@@ -46,7 +46,9 @@ EVERY = {
         ("--alone", "--rounds", "2", "--files"), (1000, 10_000, 100_000), "CPU us/file",
         "files dropped at once",
     ),
-    "http": Growth(("--rounds", "2", "--jobs"), (100, 1000, 10_000), "CPU ms/job", "jobs"),
+    "http": Growth(
+        ("--rounds", "1", "--seconds", "3", "--jobs"), (100, 1000, 10_000), "CPU ms/job", "jobs"
+    ),
     "embedded": Growth(
         ("--rounds", "1", "--commands", "1", "--jobs"), (50, 500, 5000), "ms/job", "OBJ files"
     ),
@@ -57,7 +59,7 @@ EVERY = {
         ("--rounds", "3", "--files"), (2000, 20_000, 200_000), "CPU us/change", "changes"
     ),
     "rescan": Growth(
-        ("--rounds", "2", "--files"), (10_000, 100_000, 1_000_000), "CPU s", "known files",
+        ("--rounds", "1", "--files"), (10_000, 100_000, 1_000_000), "CPU s", "known files",
         each=True,
     ),
     "start": Growth(
