@@ -22,6 +22,7 @@ from pathlib import Path
 EVERY = 2.0  # seconds between two looks at who uses the core
 NEEDED = 0.4  # the share of its time that others take, at which it is left
 FREE = 0.25  # the share of another core's time that is taken at most, for it to be moved to
+LITTLE = 0.05  # the share of a core that this process must use to care
 _TICK = os.sysconf("SC_CLK_TCK")
 _given: frozenset[int] = frozenset()
 
@@ -85,12 +86,16 @@ class Home:
                 os.sched_setaffinity(int(name), {core})
 
     def stay(self) -> None:
-        """Look now and then whether others need the core."""
-        before, own, at = busy(), time.process_time(), time.monotonic()
+        """Look now and then whether others need the core, as long as this process needs it too:
+        the kernel takes a while to say how busy its cores are."""
+        before: dict[int, float] = {}
+        own, at = time.process_time(), time.monotonic()
         while True:
             time.sleep(EVERY)
-            now, used, when = busy(), time.process_time(), time.monotonic()
-            best = self.better(now, before, used - own, when - at)
-            if best != self.core:
-                self.move(best)
+            used, when = time.process_time(), time.monotonic()
+            now = busy() if used - own > LITTLE * (when - at) else {}
+            if now and before:
+                best = self.better(now, before, used - own, when - at)
+                if best != self.core:
+                    self.move(best)
             before, own, at = now, used, when

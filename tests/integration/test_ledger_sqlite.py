@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import sys
@@ -129,3 +130,24 @@ def test_the_statements_name_columns_in_the_order_of_the_rows():
     statements = compiled(create_engine("sqlite://").dialect)
     assert statements[2].startswith("UPDATE files SET state=?, reason=?, digest=?, warnings=?")
     assert statements[4].endswith("WHERE jobs.id = ? AND jobs.state = ? AND jobs.version = ?")
+
+
+def test_a_ledger_that_nobody_wrote_to_is_not_read_for_requests(tmp_path):
+    ledger = open_ledger(tmp_path, read_only=False)
+    ledger.ask("reload", {}, 1.0)
+    (first,) = ledger.requests()
+    ledger.answered([first.id])
+    assert ledger.requests() == []
+    for place in ledger.places[:2]:
+        os.utime(place, (1.0, 1.0))  # written long ago
+    told = []
+    event.listen(ledger._read, "before_cursor_execute", lambda *words: told.append(words[2]))
+    assert [ledger.requests() for _ in range(3)] == [[], [], []]
+    assert len(told) <= 2  # BEGIN, and one question
+    other = open_ledger(tmp_path, read_only=False)
+    other.ask("retry", {"files": [1]}, 2.0)
+    (second,) = ledger.requests()
+    assert second.kind == "retry"
+    assert ledger.requests() == [second]
+    other.close()
+    ledger.close()

@@ -35,6 +35,7 @@ ROOM = 10_000  # candidates at which scans wait
 # 100,000 files that are dropped at once take no memory before their turn.
 HEARD = 8192
 TICK = 0.5
+IDLE = 5.0
 
 Deliver = Callable[[Sequence[Sighting]], None]
 
@@ -231,7 +232,9 @@ class Intake:
     def _receive(self) -> None:
         """Take hints, or wait for one until the next look is due."""
         at = self._candidates.next_at()
-        wait = TICK if at is None else max(0.0, min(TICK, at - self._clock.monotonic()))
+        # whatever is to be done comes through the inbox, or is due at a known time
+        idle = TICK if self._owed else IDLE
+        wait = idle if at is None else max(0.0, min(TICK, at - self._clock.monotonic()))
         for _ in range(BATCH):
             try:
                 news = self._inbox.get(timeout=wait) if wait else self._inbox.get_nowait()

@@ -27,6 +27,7 @@ from watcher.adapters.ledger.batch import (
     run_shared,
     segments,
 )
+from watcher.adapters.ledger.calm import Calm
 from watcher.adapters.ledger.engines import postgres_engine, shown, sqlite_engine
 from watcher.adapters.ledger.ids import Ids
 from watcher.adapters.ledger.place import MOUNTS, check_place
@@ -73,6 +74,7 @@ class SqlLedger:
         self._statements = compiled(read.dialect)
         # a sign of life must not wait for a batch: seats have a connection of their own
         self._aside = aside
+        self._calm = Calm()
         self._seats = SqlSeats(self._beside, self._reading, lambda: ids.take(1)[0], lease)
 
     @contextmanager
@@ -247,9 +249,15 @@ class SqlLedger:
             connection.execute(insert(REQUESTS).values(row))
 
     def requests(self) -> list[Request]:
-        """See ``Ledger``."""
+        """See ``Ledger``. Asked every second for as long as the daemon runs, so a file that nobody
+        wrote to is not read."""
+        looks = self._calm.looks(self.places[:2])
+        if self._calm.unchanged(looks):
+            return []
         with self._reading() as connection:
-            return reading.requests(connection)
+            found = reading.requests(connection)
+        self._calm.found_nothing(() if found else looks)
+        return found
 
     def answered(self, ids: Sequence[int]) -> None:
         """See ``Ledger``. Nothing is kept of an answered request: history tells what it did."""
