@@ -30,12 +30,13 @@ _given: frozenset[int] = frozenset()
 def share_one() -> None:
     """Keep all threads of this process on one core from now on, of those that it was given."""
     global _given  # noqa: PLW0603  (a process has one set of cores)
-    allowed = frozenset(os.sched_getaffinity(0))
-    if _given or len(allowed) < 2:  # noqa: PLR2004  (there is nothing to choose)
+    allowed, now = frozenset(os.sched_getaffinity(0)), busy()
+    # nothing to choose, or nobody would ever tell that others need it
+    if _given or len(allowed) < 2 or not allowed <= now.keys():  # noqa: PLR2004
         return
     _given = allowed
     home = Home(allowed)
-    home.move(home.idlest(busy(), {}))
+    home.move(home.idlest(now, {}))
     threading.Thread(target=home.stay, name="cores", daemon=True).start()
 
 
@@ -46,10 +47,14 @@ def release(pid: int) -> None:
             os.sched_setaffinity(pid, _given)
 
 
-def busy() -> dict[int, float]:
-    """Seconds that each core has worked since the machine began."""
-    found = {}
-    for line in Path("/proc/stat").read_text().splitlines():
+def busy(told: Path = Path("/proc/stat")) -> dict[int, float]:
+    """Seconds that each core has worked since the machine began; none where that is hidden."""
+    found: dict[int, float] = {}
+    try:
+        lines = told.read_text().splitlines()
+    except OSError:
+        return found
+    for line in lines:
         name, *fields = line.split()
         if name.startswith("cpu") and name != "cpu":
             user, nice, system, _, _, *rest = map(int, fields[:8])

@@ -75,6 +75,7 @@ def test_a_process_that_was_given_one_core_is_left_alone():
 def test_every_core_of_the_machine_is_told():
     assert set(busy()) >= os.sched_getaffinity(0)
     assert all(seconds >= 0 for seconds in busy().values())
+    assert busy(Path("/proc/self/no-such-file")) == {}
 
 
 @pytest.mark.parametrize(
