@@ -9,12 +9,15 @@ import socket
 import subprocess
 import sys
 import threading
+from collections import Counter
 from pathlib import Path
 
 import requests
 
 from tests.e2e.place import ROOT, Place, drop, tree
 from tests.serving import start_server
+from watcher.adapters.files import LocalFiles
+from watcher.errors import OutsideRoot
 
 LIBC = ctypes.CDLL(None, use_errno=True)
 AT_CWD, EXCHANGE = -100, 2  # fcntl.h, linux/fs.h
@@ -79,6 +82,25 @@ def test_links_that_are_swapped_in_at_work_lead_nowhere(tmp_path):
     assert tree(outside["in"]) == dict.fromkeys(wanted, b"outside")
     assert tree(outside["out"]) == tree(outside["archive"]) == {}
     assert b"outside" not in [*tree(place.archive).values(), *tree(place.failed).values()]
+
+
+def test_a_folder_that_takes_turns_with_a_link_is_never_taken_as_gone(tmp_path):
+    (tmp_path / "in").mkdir()
+    swapper = Swapper(tmp_path / "in" / "sub", tmp_path / "outside")
+    (tmp_path / "in" / "sub" / "a").write_bytes(b"x")
+    swapper.start()
+    files, seen = LocalFiles(), Counter()
+    try:
+        for _ in range(20_000):
+            try:
+                seen[files.look(tmp_path / "in", "sub/a") is not None] += 1
+            except OutsideRoot:
+                seen["outside"] += 1
+    finally:
+        swapper.stop()
+    assert seen[False] == 0
+    assert seen[True]
+    assert seen["outside"]
 
 
 def ends(place: Place) -> list[bytes]:

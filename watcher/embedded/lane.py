@@ -214,6 +214,9 @@ class _Attempt:
     def run(self, worker: Worker, *, own: bool) -> bool:
         """Drive the worker to the job's end; False when it asks for a process of its own."""
         job = self._job
+        if self._limit <= 0:  # no job is that fast, though a small one may end before it is asked
+            self.reason = self._too_long()
+            return True
         folder = str(self._bench.folders.job(job.id))
         self._bench.folders.clear_attempt(job.id, job.runs)
         spec = self._spec if len(str(self._spec)) <= _INLINE else None
@@ -244,13 +247,16 @@ class _Attempt:
         self.left = self._running.order is Order.LEAVE
         self._revoked = self._running.order is Order.CANCEL
         if time.monotonic() >= deadline:
-            self.reason = f"took longer than its time limit of {self._limit:g} s"
+            self.reason = self._too_long()
         elif time.monotonic() - self._weighed >= TICK:  # not for every word of progress
             self._weighed = time.monotonic()
             self._bench.folders.trim_log(self._job.id, self._job.runs)
             if worker.memory() > self._bench.memory:
                 self.reason = self._too_big()
         return bool(self.reason) or self.left or self._revoked
+
+    def _too_long(self) -> str:
+        return f"took longer than its time limit of {self._limit:g} s"
 
     def _too_big(self) -> str:
         return f"needed more than {self._bench.memory / (1 << 30):.3g} GB of memory"

@@ -23,6 +23,7 @@ _ROOT = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 FOLDER = _ROOT | os.O_NOFOLLOW
 READ = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
 CREATE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+_LOOKS = 8  # at a folder that something else takes turns with
 _KINDS = {
     stat.S_IFLNK: "a symbolic link",
     stat.S_IFIFO: "a named pipe",
@@ -103,23 +104,29 @@ def step(folder: int, name: str, path: list[str]) -> int:
         OutsideRoot: a link stands there.
         FileGone: nothing stands there, or no folder.
     """
-    try:
-        return os.open(name, FOLDER, dir_fd=folder)
-    except OSError as error:
-        # Linux answers ENOTDIR, not ELOOP, for a link that is to be a folder: open(2)
-        if error.errno == errno.ENOTDIR and is_link(folder, name):
-            error = OSError(errno.ELOOP, os.strerror(errno.ELOOP))
-        note = rights(name, folder=folder) if error.errno == errno.EACCES else ""
-        raise fault(error, "/".join(path), note) from error
+    for _ in range(_LOOKS):
+        try:
+            return os.open(name, FOLDER, dir_fd=folder)
+        except OSError as error:
+            # Linux answers ENOTDIR, not ELOOP, for a link that is to be a folder: open(2)
+            kind = _kind(folder, name) if error.errno == errno.ENOTDIR else 0
+            if kind == stat.S_IFDIR:
+                continue  # by now it is one: what stood there a moment ago proves nothing
+            if kind == stat.S_IFLNK:
+                error = OSError(errno.ELOOP, os.strerror(errno.ELOOP))
+            note = rights(name, folder=folder) if error.errno == errno.EACCES else ""
+            raise fault(error, "/".join(path), note) from error
+    # exchanged with something else all the time: whatever that is, it is not to be followed
+    raise fault(OSError(errno.ELOOP, os.strerror(errno.ELOOP)), "/".join(path))
 
 
-def is_link(folder: int, name: str) -> bool:
-    """Whether a symbolic link stands there."""
+def _kind(folder: int, name: str) -> int:
+    """What stands there, as the file type of ``st_mode``; 0 for nothing."""
     try:
         found = facts_at(folder, name)
     except OSError:
-        return False
-    return found is not None and stat.S_ISLNK(found.st_mode)
+        return 0
+    return stat.S_IFMT(found.st_mode) if found is not None else 0
 
 
 def facts_at(folder: int, name: str) -> os.stat_result | None:
