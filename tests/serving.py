@@ -20,6 +20,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from http.server import HTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -126,6 +127,19 @@ def until(look: Callable[[], Any], *, what: str) -> Any:
             return found
         assert time.monotonic() < deadline, f"waited in vain for {what}"
         time.sleep(0.02)
+
+
+@contextlib.contextmanager
+def answering(server: HTTPServer) -> Iterator[None]:
+    """A server of the test itself, in a thread, until the end of the block."""
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+    thread.start()
+    try:
+        yield
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
 
 
 @contextlib.contextmanager

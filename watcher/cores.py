@@ -6,8 +6,8 @@ need is left within seconds.
 
 CPython runs one thread at a time, and the daemon's threads hand its lock to one another at every
 system call. Where the next one sleeps on another core, each time wakes that core up, which costs
-more than most of what is done in between: with all cores free, a job took a third more CPU than
-with all of them busy. On one core it is a switch, and nothing is lost, since no two would run.
+more than most of what is done in between: with all cores free, a small job took more CPU than with
+all of them busy. On one core it is a switch, and nothing is lost, since no two would run.
 """
 
 from __future__ import annotations

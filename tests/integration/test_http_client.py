@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import io
-import threading
 import zipfile
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
+from tests.serving import answering
 from watcher import content
 from watcher.adapters.http import Client, Server
 from watcher.adapters.http.backend import HttpBackend
@@ -52,12 +52,8 @@ class _Odd(BaseHTTPRequestHandler):
 @pytest.fixture
 def server():
     made = ThreadingHTTPServer(("127.0.0.1", 0), _Odd)
-    thread = threading.Thread(target=made.serve_forever, kwargs={"poll_interval": 0.01})
-    thread.start()
-    yield made
-    made.shutdown()
-    thread.join()
-    made.server_close()
+    with answering(made):
+        yield made
 
 
 @pytest.fixture

@@ -11,6 +11,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
+from tests.serving import answering
 from watcher import content
 from watcher.adapters.http import Client, Server, Submission
 from watcher.adapters.http.deadline import Deadlines
@@ -154,12 +155,8 @@ class _Keeping(BaseHTTPRequestHandler):
 def keeping():
     made = ThreadingHTTPServer(("127.0.0.1", 0), _Keeping)
     made.daemon_threads, made.connections, made.closing = True, 0, False
-    thread = threading.Thread(target=made.serve_forever, kwargs={"poll_interval": 0.01})
-    thread.start()
-    yield made
-    made.shutdown()
-    thread.join()
-    made.server_close()
+    with answering(made):
+        yield made
 
 
 def test_nothing_is_sent_on_a_kept_connection_before_the_server_proved_to_keep_them(keeping):

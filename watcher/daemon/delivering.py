@@ -12,7 +12,18 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from watcher.core import bundles
-from watcher.core.effects import Clash, Copy, Done, Passed, PassOn, Publish, Result, Staged, Wrong
+from watcher.core.effects import (
+    Clash,
+    Copy,
+    Done,
+    Passed,
+    PassOn,
+    Place,
+    Publish,
+    Result,
+    Staged,
+    Wrong,
+)
 from watcher.core.model import Fetched, FileRecord, JobRecord, printable
 from watcher.core.ports import Lone, Placement
 from watcher.core.settings import Folder, stands_alone
@@ -103,7 +114,7 @@ def pass_each(world: World, effects: Sequence[PassOn]) -> list[Result]:
     home = staging_of(world, folder, effects[0].file, 0).parent  # any token: all lie in one folder
     copied = _copied(world, folder, effects)
     units = [
-        [_passing(home, effect, one)] if isinstance(one, Fetched) else []
+        [_placement(home, effect, effect.place, one)] if isinstance(one, Fetched) else []
         for effect, one in zip(effects, copied, strict=True)
     ]
     errors: Sequence[FileError | None]
@@ -117,13 +128,17 @@ def pass_each(world: World, effects: Sequence[PassOn]) -> list[Result]:
     ]
 
 
-def _passing(home: Path, effect: PassOn, copied: Fetched) -> Placement:
-    file, place = effect.file, effect.place
+def _placement(
+    home: Path, effect: PassOn | Publish, place: Place, staged: Place | Fetched
+) -> Placement:
+    """What is staged for a place; ``staged`` tells its length and digest."""
+    file = effect.file
+    own = home / token(file.id, place.job_id, file.arrival)
     return Placement(
-        staged=home / token(file.id, place.job_id, file.arrival),
+        staged=own if place.alone else own / place.name,
         target=place.target,
-        size=copied.size,
-        digest=copied.digest,
+        size=staged.size,
+        digest=staged.digest,
         replace=place.replace,
         resumed=effect.resumed,
     )
@@ -157,7 +172,7 @@ def publish_each(world: World, effects: Sequence[Publish]) -> list[Result]:
     folder = world.folder(effects[0].file.folder, effects[0].file.id)
     # any token: all of them lie in one folder
     staged = staging_of(world, folder, effects[0].file, 0).parent
-    units = [_placements(effect, staged) for effect in effects]
+    units = [[_placement(staged, effect, one, one) for one in effect.places] for effect in effects]
     clashes = [_taken(world, folder, unit) for unit in units]
     free = [[] if clash else unit for unit, clash in zip(units, clashes, strict=True)]
     answers = world.files.publish_each(folder.output, free)
@@ -165,23 +180,6 @@ def publish_each(world: World, effects: Sequence[Publish]) -> list[Result]:
         clash or _ended(world, folder, effect, answer)
         for effect, clash, answer in zip(effects, clashes, answers, strict=True)
     ]
-
-
-def _placements(effect: Publish, staged: Path) -> list[Placement]:
-    file, found = effect.file, []
-    for place in effect.places:
-        own = staged / token(file.id, place.job_id, file.arrival)
-        found.append(
-            Placement(
-                staged=own if place.alone else own / place.name,
-                target=place.target,
-                size=place.size,
-                digest=place.digest,
-                replace=place.replace,
-                resumed=effect.resumed,
-            )
-        )
-    return found
 
 
 def _taken(world: World, folder: Folder, placements: Sequence[Placement]) -> Clash | None:
