@@ -133,8 +133,13 @@ class _Keeping(BaseHTTPRequestHandler):
     def setup(self):
         super().setup()
         self.server.connections += 1
+        self.answered = 0
 
     def _answer(self):
+        if self.server.once and self.answered:
+            self.close_connection = True  # and no answer
+            return
+        self.answered += 1
         self.rfile.read(int(self.headers.get("Content-Length", 0)))
         body = b'{"uuid":"%s","status":"SENT"}' % KEY.encode()
         self.send_response(200)
@@ -151,10 +156,24 @@ class _Keeping(BaseHTTPRequestHandler):
         self._answer()
 
 
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+    connections = 0
+    closing = False  # each connection after its answer
+    once = False  # a connection that asks again
+
+    def __init__(self):
+        super().__init__(("127.0.0.1", 0), _Keeping)
+        self.closed = threading.Semaphore(0)
+
+    def shutdown_request(self, request):
+        super().shutdown_request(request)
+        self.closed.release()
+
+
 @pytest.fixture
 def keeping():
-    made = ThreadingHTTPServer(("127.0.0.1", 0), _Keeping)
-    made.daemon_threads, made.connections, made.closing = True, 0, False
+    made = _Server()
     with answering(made):
         yield made
 
@@ -178,6 +197,18 @@ def test_where_kept_connections_are_closed_nothing_is_sent_on_one(keeping):
     for _ in range(2 * PROVEN):
         client.status(KEY)
         client.submit(Submission(process="x", sources=(given(b"abc"),)))
+    client.close()
+
+
+def test_a_connection_that_replaces_a_closed_one_proves_nothing(keeping):
+    keeping.closing = True
+    client = Client(Server(url=f"http://127.0.0.1:{keeping.server_port}"))
+    for _ in range(2 * PROVEN):
+        client.status(KEY)
+        assert keeping.closed.acquire(timeout=30)  # the next one finds it closed
+    keeping.closing, keeping.once = False, True
+    client.status(KEY)
+    client.submit(Submission(process="x", sources=(given(b"abc"),)))
     client.close()
 
 

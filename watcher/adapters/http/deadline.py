@@ -1,4 +1,5 @@
-"""A bound on the whole of an answer's head, which socket timeouts do not give.
+"""A bound on the whole of an answer's head, which socket timeouts do not give, and a count of the
+connections made, which pools do not give: they count no connection that replaces a dropped one.
 
 A server that drips one byte of its headers within every timeout would hold a thread for ever.
 Imports requests, urllib3 and the standard library. Invariant: a socket is shut down only while the
@@ -12,6 +13,7 @@ import math
 import socket
 import threading
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from typing import Any, cast
 
@@ -74,8 +76,13 @@ class Deadlines:
 _DEADLINES = Deadlines()  # a thread a process, and none until it is needed
 
 
-def _bounded(kind: type, patience: float) -> type:
-    """A connection class whose answers' heads are bounded: the read timeout and ``patience``."""
+def _bounded(kind: type, patience: float, connected: Callable[[], None]) -> type:
+    """A connection class whose answers' heads are bounded: the read timeout and ``patience``.
+    ``connected`` is called for each connection that is made."""
+
+    def connect(self: HTTPConnection) -> None:
+        kind.connect(self)  # type: ignore[attr-defined]
+        connected()
 
     def getresponse(self: HTTPConnection) -> Any:
         if self.sock is None:
@@ -87,14 +94,15 @@ def _bounded(kind: type, patience: float) -> type:
         finally:
             _DEADLINES.end(number)
 
-    return type(kind.__name__, (kind,), {"getresponse": getresponse})
+    return type(kind.__name__, (kind,), {"connect": connect, "getresponse": getresponse})
 
 
 class Bounded(HTTPAdapter):
-    """The transport of ``requests`` with bounded heads."""
+    """The transport of ``requests`` with bounded heads. ``made``: how many connections so far."""
 
     def __init__(self, patience: float) -> None:
         self._patience = patience
+        self.made = 0
         super().__init__()
 
     def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
@@ -103,9 +111,15 @@ class Bounded(HTTPAdapter):
         kinds: dict[str, tuple[type, type]] = {"http": (HTTPConnectionPool, HTTPConnection)}
         kinds["https"] = (HTTPSConnectionPool, HTTPSConnection)
         self.poolmanager.pool_classes_by_scheme = {
-            scheme: type(pool.__name__, (pool,), {"ConnectionCls": _bounded(kind, self._patience)})
+            scheme: type(pool.__name__, (pool,), {"ConnectionCls": self._connections(kind)})
             for scheme, (pool, kind) in kinds.items()
         }
+
+    def _connections(self, kind: type) -> type:
+        def connected() -> None:
+            self.made += 1
+
+        return _bounded(kind, self._patience, connected)
 
     def pool(self, request: PreparedRequest, *, verify: bool | str) -> HTTPConnectionPool:
         """The connections to where a request goes, with their certificates to be checked."""

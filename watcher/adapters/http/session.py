@@ -91,6 +91,7 @@ class Line:
         """Forget the kept connections: the next request makes one."""
         self._session.close()
         self._pool = self._adapter.pool(self._common, verify=self._server.verify)
+        self._holds = False  # a connection that the server is to have kept
 
     def ask(
         self, method: str, path: str, headers: Mapping[str, str] | None, body: Any
@@ -113,7 +114,7 @@ class Line:
     def _asked(
         self, method: str, path: str, headers: Mapping[str, str] | None, body: Any
     ) -> HTTPResponse:
-        read, made = self._server.read + _copying(body), self._pool.num_connections
+        read, made = self._server.read + _copying(body), self._adapter.made
         answer = self._pool.urlopen(
             method,
             self._base + path,
@@ -127,11 +128,11 @@ class Line:
             decode_content=False,
         )
         now = time.monotonic()
-        if self._pool.num_connections == made:
+        if self._adapter.made == made:
             self._kept.row += 1
-        elif made and now - self._used < FRESH:
+        elif self._holds and now - self._used < FRESH:
             self._kept.row = 0  # the one before was closed soon
-        self._used = now
+        self._used, self._holds = now, True
         return cast("HTTPResponse", answer)
 
     def close(self) -> None:
