@@ -31,7 +31,7 @@ def document(path):
 
 
 def look(path):
-    """What a GLB or glTF file shows: triangles, points, box, names of nodes and materials."""
+    """What a GLB or glTF shows: triangles, vertices, points, box, names of nodes and materials."""
     tree, buffer = document(path)
     found = {"triangles": 0, "points": 0, "names": [], "coloured": False}
     corners = []
@@ -53,6 +53,7 @@ def look(path):
             else:
                 found["points"] += len(points)
     everything = np.concatenate(corners)
+    found["vertices"] = len(everything)
     found["low"], found["high"] = everything.min(axis=0), everything.max(axis=0)
     found["materials"] = [material.get("name") for material in tree.get("materials", [])]
     found["images"] = len(tree.get("images", []))

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from test_processes import MODELS, Pc
 
-from watcher.embedded.formats import cad, checks, kinds, pixels
+from watcher.embedded.formats import cad, pixels
 from watcher.embedded.processes import convert_file, generate_metadata
 from watcher.embedded.script import JobFailure
 
@@ -325,12 +325,25 @@ def test_a_glb_without_a_scene_shows_all_of_its_nodes(put, convert):
     assert models.look(pc.file)["triangles"] == 4
 
 
-def test_a_binary_stl_may_end_in_a_few_bytes_of_its_writers_own():
-    stl = b"\0" * 80 + struct.pack("<I", 1) + b"\0" * 50
-    known = kinds.FORMATS["stl"]
-    assert checks.trimmed(stl + b"tail", known) == stl
-    checks.check(kinds.Sample("a.stl", len(stl) + 4, stl + b"tail", stl[-99:]), known)
-    assert checks.trimmed(b"tail", kinds.FORMATS["obj"]) == b"tail"
+def stl(count, *corners, tail=b""):
+    """A binary STL file that promises ``count`` triangles."""
+    triangles = b"".join(struct.pack("<12fH", 0, 0, 0, *points, 7) for points in corners)
+    return b"solid of its own".ljust(80, b"\0") + struct.pack("<I", count) + triangles + tail
+
+
+ONE, TWO = (0, 0, 0, 1, 0, 0, 0, 1, 0), (1, 0, 0, 1, 1, 0, -0.0, 1, 0)
+
+
+@pytest.mark.parametrize("tail", [b"", b"of its writer's own"])
+def test_corners_of_a_binary_stl_that_meet_are_one_vertex(put, convert, tail):
+    seen = models.look(convert(put("a.stl", stl(2, ONE, TWO, tail=tail))).file)
+    assert (seen["triangles"], seen["vertices"]) == (2, 4)
+    assert (seen["low"].tolist(), seen["high"].tolist()) == ([0, 0, 0], [1, 1, 0])
+
+
+def test_a_binary_stl_may_begin_as_one_of_text_does(put, convert):
+    content = b"solid".ljust(80) + stl(1, ONE)[80:]
+    assert models.look(convert(put("a.stl", content)).file)["triangles"] == 1
 
 
 BROKEN = [
@@ -353,6 +366,8 @@ BROKEN = [
     ("a.xyz", "hello\n", "needs 3 numbers"),
     ("a.dae", models.COLLADA.replace("<p>0 0", "<p>99 0"), "no geometry"),
     ("a.dae", models.COLLADA.replace('url="#n3"', 'url="#n1"'), None),
+    ("a.stl", stl(1, (float("nan"), *ONE[1:])), "not all numbers"),
+    ("a.stl", stl(1, (1e38, *ONE[1:])), "absurdly large"),
     ("a.x3d", "<X3D><Scene></X3D>", "XML is broken at line 1"),
     ("a.x3d", "<X3D><Scene/></X3D>", "no geometry"),
     ("a.3mf", models.zipped({"x.txt": b""}), "cannot be read as 3MF"),

@@ -17,7 +17,7 @@ from watcher.embedded.formats.kinds import Format, Sample
 from watcher.embedded.script import JobFailure
 
 AGAIN = "copy it again from its source"
-_STL_HEADER = 84
+STL_HEADER = 84
 _STL_TRIANGLE = 50
 _IGES_RECORD = 73
 _PLY_BYTES = {
@@ -46,16 +46,16 @@ def check(sample: Sample, known: Format) -> None:
 
 def stl(sample: Sample) -> None:
     """Binary: 84 + 50 n bytes for n triangles. ASCII: the last words are ``endsolid``."""
-    count = _stl_count(sample.head)
-    if sample.size == _STL_HEADER + _STL_TRIANGLE * count and count:
+    if is_binary_stl(sample.head, sample.size):
         return
     if is_ascii_stl(sample.head):
         if b"endsolid" not in sample.tail.lower():
             raise cut_short(sample.name, "ASCII STL ends with 'endsolid', and this file does not")
         return
-    if sample.size < _STL_HEADER:
+    if sample.size < STL_HEADER:
         raise cut_short(sample.name, f"binary STL has 84 bytes at least, this has {sample.size}")
-    held = (sample.size - _STL_HEADER) // _STL_TRIANGLE
+    count = _stl_count(sample.head)
+    held = (sample.size - STL_HEADER) // _STL_TRIANGLE
     promise = f"the file promises {count} triangles and holds {held}"
     if held < count:
         raise cut_short(sample.name, promise)
@@ -71,15 +71,14 @@ def is_ascii_stl(head: bytes) -> bool:
     return head.lstrip()[:5].lower() == b"solid" and b"\0" not in head[:512]
 
 
-def trimmed(content: bytes, known: Format) -> bytes:
-    """A binary STL without what stands behind its last triangle; other formats as they are."""
-    size = _STL_HEADER + _STL_TRIANGLE * _stl_count(content[:_STL_HEADER])
-    binary = known.name == "stl" and 0 < len(content) - size < _STL_TRIANGLE
-    return content[:size] if binary and not is_ascii_stl(content[:512]) else content
+def is_binary_stl(head: bytes, size: int) -> bool:
+    """Whether the size is that of as many triangles as the header promises."""
+    count = _stl_count(head)
+    return count > 0 and size == STL_HEADER + _STL_TRIANGLE * count
 
 
 def _stl_count(head: bytes) -> int:
-    if len(head) < _STL_HEADER:
+    if len(head) < STL_HEADER:
         return 0
     (count,) = struct.unpack_from("<I", head, 80)
     return int(count)

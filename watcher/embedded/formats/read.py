@@ -26,6 +26,7 @@ from watcher.embedded.formats import (
     ply,
     polygons,
     rows,
+    stl,
     threemf,
     wavefront,
 )
@@ -171,7 +172,7 @@ def _read_mesh(path: Path, known: Format, companions: Companions) -> Model:
     if own is not None:
         scene = _checked(own(content, path.name, companions), path, companions.warn)
     else:
-        scene = _load(checks.trimmed(content, known), known.name)
+        scene = _load(content, known.name)
         if known.name == "3mf":
             threemf.paint(scene, content)
         scene = _checked(scene, path, companions.warn)
@@ -275,6 +276,7 @@ _OWN: dict[str, Callable[[bytes, str, Companions], Any]] = {
     "ply": ply.to_scene,
     "off": rows.off_scene,
     "xyz": rows.xyz_scene,
+    "stl": stl.to_scene,
 }
 _READERS: dict[str, Callable[[Path, Format, Companions], Model]] = {
     "gltf": _read_gltf,

@@ -1,7 +1,7 @@
 """A scene as flat arrays that a renderer can take: triangles, colours, textures, dots for points.
 
-Imports ``pixels`` and ``views``; numpy, PIL and trimesh on first use. Invariant: z is up,
-instances are placed, a surface has a texture with coordinates, a colour per vertex, or one colour.
+Imports ``pixels``, ``places`` and ``views``; numpy, PIL and trimesh on first use. Invariant: z is
+up, instances are placed, a surface has a texture with coordinates, a colour per vertex, or one.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from watcher.embedded.formats import pixels
+from watcher.embedded.formats import pixels, places
 from watcher.embedded.formats.views import guess_up, upright
 
 PLAIN = (0.62, 0.66, 0.70)
@@ -18,7 +18,6 @@ _LARGEST_TEXTURE = 2048
 _ALIKE = 0.866
 _MOST_NEIGHBOURS = 16
 _BLOCK = 1 << 14  # places reckoned at once: a few MB
-_MIXED = (0x9E3779B97F4A7C15, 0xC2B2AE3D27D4EB4F, 0x165667B19E3779F9)  # odd, bits at random
 
 
 @dataclass
@@ -158,9 +157,9 @@ def _mean_of_alike(flat: Any, starts: Any) -> Any:
     counts = np.diff(starts, append=len(flat))
     unit, summed = _unit(flat), flat.copy()
     for size in np.unique(counts[(counts > 1) & (counts <= _MOST_NEIGHBOURS)]).tolist():
-        places = starts[counts == size]
-        for first in range(0, len(places), _BLOCK):
-            rows = places[first : first + _BLOCK, None] + np.arange(size)
+        begins = starts[counts == size]
+        for first in range(0, len(begins), _BLOCK):
+            rows = begins[first : first + _BLOCK, None] + np.arange(size)
             some = unit[rows]
             alike = some @ some.transpose(0, 2, 1) > _ALIKE
             summed[rows] = alike.astype("f4") @ flat[rows]
@@ -170,11 +169,11 @@ def _mean_of_alike(flat: Any, starts: Any) -> Any:
     return summed
 
 
-def _add_neighbours(summed: Any, flat: Any, unit: Any, places: tuple[Any, Any]) -> None:
+def _add_neighbours(summed: Any, flat: Any, unit: Any, crowds: tuple[Any, Any]) -> None:
     """The same for places of very many corners, each with its next ones only."""
     import numpy as np  # noqa: PLC0415 - converters come with the first job
 
-    starts, counts = places
+    starts, counts = crowds
     size, first = np.repeat(counts, counts), np.repeat(starts, counts)
     at = np.arange(len(first)) - np.repeat(np.cumsum(counts) - counts, counts)
     own = first + at
@@ -195,13 +194,10 @@ def _by_place(surface: Surface) -> tuple[Any, Any]:
     """The corners sorted so that those at one place stand together, and where each place starts."""
     import numpy as np  # noqa: PLC0415 - converters come with the first job
 
-    places = np.ascontiguousarray(surface.vertices.astype("f4") + 0.0).view(np.uint32)
-    keys = (places * np.array(_MIXED, dtype=np.uint64)).sum(axis=1, dtype=np.uint64)
+    words, keys = places.bits(surface.vertices)
     index = surface.faces.reshape(-1)
     order = np.argsort(keys[index])
-    ordered = places[index[order]]
-    changes = (ordered[1:] != ordered[:-1]).any(axis=1)
-    return order, np.flatnonzero(np.concatenate([[True], changes]))
+    return order, places.starts(words[index[order]])
 
 
 def _dots(geometry: Any, matrix: Any, axis: str, size: float) -> Surface:
