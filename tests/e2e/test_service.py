@@ -244,7 +244,7 @@ def test_files_in_work_end_as_they_were_accepted(tmp_path):
         run.until((tmp_path / "a/out/old/one.out").exists)
         run.until((tmp_path / "a/done/one.txt").exists)
         run.until((tmp_path / "a/out/new/two.out").exists)
-        assert run.events().count("file.delivered") == 2
+        run.until(lambda: run.events().count("file.delivered") == 2)  # told after it is there
 
 
 class Receiver:
