@@ -2,8 +2,9 @@
 
     python -m benchmarks http [--jobs 1000] [--rounds 5] [--seconds 20]
 
-Both talk to the same small server, in a process of its own, whose jobs end at once. The loop does
-what a job needs and no more: submit, ask once, list the outputs, fetch, write. CPU is the client's.
+Once with all jobs in flight at a time, once with as many as the defaults allow. All talk to the
+same small server, in a process of its own, whose jobs end at once. The loop does what a job needs
+and no more: submit, ask once, list the outputs, fetch, write. CPU is the client's.
 A second table is of as many jobs that run on and on: what a second of asking for them costs, and
 the memory of each, against a loop that reads the list of jobs once a second.
 """
@@ -23,6 +24,7 @@ import requests
 from benchmarks.machine import Program, count, until
 from benchmarks.rounds import Sample, show, take_turns
 
+USUAL = 32  # max_in_flight where the configuration does not say
 WIRE = Path(__file__).parent / "peers" / "wire.py"
 CONFIG = """
 state: ./var
@@ -62,9 +64,9 @@ def calls(url: str, kind: str = "count") -> int:
     return int(requests.get(f"{url}/calls", timeout=30).json()[kind])
 
 
-def ours(options: argparse.Namespace) -> Sample:
+def ours(options: argparse.Namespace, in_flight: int) -> Sample:
     def run(root: Path, url: str) -> Sample:
-        (root / "watcher.yaml").write_text(CONFIG % (url.rpartition(":")[2], options.jobs))
+        (root / "watcher.yaml").write_text(CONFIG % (url.rpartition(":")[2], in_flight))
         with Program([sys.executable, "-m", "watcher", "run"], root) as program:
             (root / "in" / "first").write_bytes(b"x")
             if not until(lambda: count(root / "out") == 1, 60):
@@ -153,7 +155,11 @@ def main(words: list[str] | None = None) -> None:
     parser.add_argument("--seconds", type=float, default=20.0)
     parser.add_argument("--folder", type=Path)
     options = parser.parse_args(words)
-    taking = {"watcher": lambda: ours(options), "requests loop": lambda: loop(options)}
+    taking = {
+        "watcher": lambda: ours(options, options.jobs),
+        f"watcher, {USUAL} in flight": lambda: ours(options, USUAL),
+        "requests loop": lambda: loop(options),
+    }
     found = take_turns(taking, options.rounds)
     aims = {"jobs/s": ">= 0.8"}
     show(f"http: {options.jobs} jobs of 1 KB", found, "requests loop", aims)

@@ -72,15 +72,21 @@ def bare(source: str, target: str, tolerance: float) -> float:
     return time.monotonic() - began
 
 
-def job(scheduler: EmbeddedScheduler, ended: threading.Semaphore, path: Path) -> float:
+def job(
+    scheduler: EmbeddedScheduler,
+    ended: threading.Semaphore,
+    path: Path,
+    process: str = "convert_file",
+    **params: object,
+) -> float:
     """Seconds of a whole job."""
     began, key, size = time.monotonic(), str(uuid.uuid4()), path.stat().st_size
     source = Source(path.name, size, lambda: path.open("rb"))
     wanted = JobRequest(
         key=key,
         name=path.name,
-        process="convert_file",
-        params={"extension": "glb"},
+        process=process,
+        params=params,
         sources=(source,),
     )
     scheduler.submit(wanted)
@@ -139,7 +145,10 @@ def measure(root: Path, options: argparse.Namespace) -> None:
     warm = multiprocessing.get_context("forkserver")  # a fork of this process could hang
 
     def ours() -> Sample:
-        return {title: job(scheduler, ended, path) for title, (path, _) in files.items()}
+        return {
+            title: job(scheduler, ended, path, extension="glb")
+            for title, (path, _) in files.items()
+        }
 
     with ProcessPoolExecutor(1, mp_context=warm) as pool:
 
@@ -152,7 +161,7 @@ def measure(root: Path, options: argparse.Namespace) -> None:
 
         for path, tolerance in files.values():  # what comes first pays for imports
             if path.stem != "large":
-                job(scheduler, ended, path)
+                job(scheduler, ended, path, extension="glb")
                 pool.submit(bare, str(path), str(root / "bare.glb"), tolerance).result()
         found = take_turns({"watcher": ours, "bare call": theirs}, options.rounds)
     scheduler.close()

@@ -248,7 +248,7 @@ class Books:
     def ask_for(self, job: JobRecord, *, at_once: bool) -> None:
         """Ask the scheduler for this job from now on."""
         now, polls = self.clock.monotonic(), self.polls[job.scheduler]
-        due = now if at_once else now + pacing.poll_after(0.0, polls.settings.poll_every)
+        due = now if at_once else now + polls.look
         seen = job.state is JobState.RUNNING
         asked = Asked(job.key, job.file_id, job.id, now, due, now, seen=seen)
         polls.add(job.remote, asked)

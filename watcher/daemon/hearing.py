@@ -17,6 +17,7 @@ from watcher.daemon.polls import Polls
 from watcher.errors import WatcherError
 
 ASKED = (JobState.SUBMITTED, JobState.RUNNING)
+ENDED = (Phase.SUCCEEDED, Phase.FAILED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +88,8 @@ class Hearing:
         now = self.books.clock.monotonic()
         was_seen, before = polls.jobs[remote].seen, polls.jobs[remote].last
         if status is None or status.phase is not Phase.SILENT:
-            quiet = polls.heard(remote, status, now, seen=seen(status))
+            ended = status is not None and status.phase in ENDED
+            quiet = polls.heard(remote, status, now, seen=seen(status), ended=ended)
         else:
             quiet = polls.heard(remote, polls.jobs[remote].last, now, seen=False)
         if _nothing_new(job, before, status) and quiet < pacing.WARN_QUIET:

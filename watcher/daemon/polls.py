@@ -1,7 +1,12 @@
 """Which jobs to ask a scheduler for, and when; its circuit breaker and what waits behind it.
 
 Imports ``core`` only. Invariant: at most one poll of a scheduler is under way, polls keep their
-distance, and a scheduler that does not answer is only probed, after a growing while.
+distance, no job is asked for more often than ``poll_every``, and a scheduler that does not answer
+is only probed, after a growing while.
+
+A job is asked for the first time after ``poll_every`` too, but where jobs turn out to have ended by
+then, the first look at the next ones comes ever sooner; where one still runs, later again. So many
+small jobs do not wait for the clock, and no long one is asked for more often than it was.
 """
 
 from __future__ import annotations
@@ -15,6 +20,7 @@ from watcher.core.settings import SchedulerSettings
 
 IDLE_PROBE = 30.0  # seconds between probes of a scheduler without jobs, so that health is true
 WITNESS_LIFE = 72000.0  # seconds; the real scheduler keeps records for a day
+SOONEST = 0.05  # seconds after which a job may be looked at first
 TOLD_EVERY = 60.0  # seconds between two lines about one scheduler's ups and downs
 
 
@@ -35,10 +41,13 @@ class Asked:
     seen: bool = False
     asked: float = 0.0  # when it was last heard of; 0 before that
 
-    def joins(self, now: float, least: float) -> bool:
-        """Whether it is due, or near enough."""
-        half = (self.due - self.asked) / 2 if self.asked else 0.0
-        return self.due <= now + max(least, half)
+    def joins(self, now: float, look: float, least: float) -> bool:
+        """Whether it is due, or near enough: half-way there, and not asked for in the last
+        ``least`` seconds, nor for the first time sooner than half of ``look`` after it was sent."""
+        if not self.asked:
+            return self.due <= now + look / 2
+        near = max(least, (self.due - self.asked) / 2) if now - self.asked >= least else 0.0
+        return self.due <= now + near
 
 
 @dataclass(slots=True)
@@ -83,6 +92,10 @@ class Polls:
     told_at: float = -TOLD_EVERY
     told_down: bool = False
     away_since: float | None = None  # when it began not to answer polls
+    look: float = 0.0  # seconds from sending a job until it is first asked for
+
+    def __post_init__(self) -> None:
+        self.look = self.settings.poll_every
 
     def add(self, remote: str, asked: Asked) -> None:
         """Ask for this job from now on."""
@@ -110,10 +123,10 @@ class Polls:
         """
         if self.busy or now < self.next_due or (self.breaker.open and now < self.breaker.until):
             return None
-        least = self.settings.poll_every
+        look, least = self.look, self.settings.poll_every
         self.hinted = False
         self.next_due = now + IDLE_PROBE
-        return tuple(remote for remote, job in self.jobs.items() if job.joins(now, least))
+        return tuple(remote for remote, job in self.jobs.items() if job.joins(now, look, least))
 
     def ids(self, remotes: tuple[str, ...]) -> tuple[str, ...]:
         """All ids that these jobs may be known under, and a witness where jobs wait for long."""
@@ -124,10 +137,10 @@ class Polls:
         return (*remotes, *known, *witness)
 
     def answered(self, now: float) -> None:
-        """A poll is over: the next one comes when a job is due, in a period at the earliest."""
+        """A poll is over: the next one comes when a job is due, and not at once."""
         self.busy = False
         first = min((job.due for job in self.jobs.values()), default=now + IDLE_PROBE)
-        self.next_due = first if self.hinted else max(first, now + self.settings.poll_every)
+        self.next_due = first if self.hinted else max(first, now + self.look)
 
     def silent(self, now: float) -> None:
         """It did not answer: the time until it does again counts for no job."""
@@ -142,15 +155,25 @@ class Polls:
             for job in self.jobs.values():
                 job.news = min(now, job.news + away)
 
-    def heard(self, remote: str, word: object, now: float, *, seen: bool) -> float:
+    def heard(
+        self, remote: str, word: object, now: float, *, seen: bool, ended: bool = False
+    ) -> float:
         """Note a scheduler's word on a job; returns for how long there has been no news."""
         job = self.jobs[remote]
+        if not job.asked:
+            self._learn(ended=ended)
         if word != job.last:
             job.last, job.news = word, now
         job.seen = job.seen or seen
         job.asked = now
         job.due = now + pacing.poll_after(now - job.since, self.settings.poll_every)
         return now - job.news
+
+    def _learn(self, *, ended: bool) -> None:
+        """From what the first look at a job showed."""
+        slowest = self.settings.poll_every
+        wanted = max(self.look / 2, SOONEST) if ended else self.look * 2
+        self.look = min(wanted, slowest)
 
     def failed(self, now: float, reason: str) -> str:
         """It did not do its part; what to tell people now, if anything."""
