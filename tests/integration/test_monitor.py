@@ -24,6 +24,7 @@ from watcher.core.settings import (
     Secret,
     Settings,
 )
+from watcher.daemon.health import sick, unready
 from watcher.daemon.service import Service
 from watcher.errors import ConfigError, UsageError
 
@@ -100,6 +101,16 @@ def test_ready_until_a_root_goes_away(tmp_path):
         reply = ask.until("/readyz", lambda reply: reply[0] == 503)
         assert "cad is offline" in reply[2]
         assert ask("/healthz")[0] == 200
+
+
+def test_a_daemon_that_is_still_starting_is_not_sick(tmp_path):
+    http = Http(port=free_port())
+    service = Service(settings_in(tmp_path, http), structlog.get_logger())
+    try:
+        assert sick(service.health()) == []
+        assert unready(service.settings, service.health(), service.ledger)
+    finally:
+        service.close()
 
 
 def test_hostile_names_are_escaped_and_told_as_json(tmp_path):

@@ -71,7 +71,7 @@ class Service:
         self.pulse, self.meters = Pulse(), Meters()
         self._listener = listener
         self.signals = 0  # that told it to end
-        self._renewing = False
+        self._between = True  # configurations, or before the first: intake has no threads yet
         self._ending = False
         self._fenced = False
         self.lookout = Lookout(log, self.meters)
@@ -235,7 +235,7 @@ class Service:
         tally = self.engine.books.tally
         return Health(
             beat_age=self.clock.monotonic() - self.engine.beat,
-            intake_alive=self._renewing or self.intake.alive(),
+            intake_alive=self._between or self.intake.alive(),
             roots=dict(self.lookout.roots),
             refused=self.reloads.refused,
             seat=self.keeper.number if self.keeper is not None else 0,
@@ -302,7 +302,7 @@ class Service:
             self.keeper.start()
         self.engine.recover()
         self.intake.start()
-        self._renewing = False
+        self._between = False
         self.supervisor.ready(f"watching {len(self.settings.folders)} folders")
         try:
             self.engine.run(lambda: self._watchman.ousted() or until())
@@ -325,7 +325,7 @@ class Service:
     def _renew(self) -> None:
         """The engine has drained: build what depends on the configuration anew. Ledger, lock, page
         and unchanged schedulers stay."""
-        self._renewing = True
+        self._between = True
         self.intake.stop()
         self.hands.close()
         tally = self.engine.books.tally
