@@ -465,6 +465,30 @@ def test_a_part_under_a_writer_holds_the_asset_back(root):
         box.wait_paths(["a.obj"])
 
 
+def test_parts_that_keep_coming_give_the_asset_more_time(root):
+    names = [f"{number}.mtl" for number in range(6)]
+    with running(root, wait_for_parts=1.0, match=Match(globs=("*.obj",))) as box:
+        (root / "a.obj").write_text(f"mtllib {' '.join(names)}\n")
+        for name in names:
+            threading.Event().wait(0.6)  # the pace of the copy
+            (root / name).write_bytes(b"newmtl x\n")
+        box.wait_paths(["a.obj"])
+        asset = box.heard.of(Arrival)[0].asset
+        assert asset.missing == ()
+        assert len(asset.parts) == len(names)
+
+
+def test_a_part_that_is_written_again_and_again_gives_no_more_time(root):
+    with running(root, wait_for_parts=1.0, match=Match(globs=("*.obj",))) as box:
+        (root / "a.obj").write_text("mtllib a.mtl no.mtl\n")
+        end = time.monotonic() + DEADLINE
+        while not box.heard.paths():
+            (root / "a.mtl").write_text(f"newmtl x{time.monotonic()}\n")
+            threading.Event().wait(0.8)  # longer than it takes to settle, less than the patience
+            assert time.monotonic() < end
+        assert box.heard.of(Arrival)[0].asset.missing == ("no.mtl",)
+
+
 def test_a_main_file_rewritten_while_it_waits_settles_anew(root):
     with running(root, wait_for_parts=30.0, match=Match(globs=("*.obj",))) as box:
         (root / "a.obj").write_bytes(b"mtllib no.mtl\n")

@@ -190,6 +190,7 @@ class Assembly:
         paths = (found.main, *found.paths()) if waiting.facts is None else found.paths()
         times = [at for path in paths if (at := self._gate(waiting, path, now))]
         waiting.settled = {path: waiting.settled[path] for path in paths if path in waiting.settled}
+        waiting.progress(now)
         rest = self._rest(waiting, found, now) if not times else None
         times += [rest] if rest is not None else []
         waiting.parked = bool(found.awaited) and not times

@@ -17,8 +17,9 @@ from watcher.core.settle import Candidate, same
 
 @dataclass(slots=True)
 class Waiting:
-    """One unit that waits. Times are monotonic; ``gates`` remembers looks at its files, ``whole``
-    what it looked like at ``rested``. ``parked``: only a marker lacks, for however long."""
+    """One unit that waits, ``since`` it was found or a part last came. Times are monotonic;
+    ``gates`` remembers looks at its files, ``whole`` what it looked like at ``rested``. ``parked``:
+    only a marker lacks, for however long."""
 
     folder: Folder
     unit: Unit
@@ -31,6 +32,7 @@ class Waiting:
     parked: bool = False
     gates: dict[str, Candidate] = field(default_factory=dict)
     settled: dict[str, Facts] = field(default_factory=dict)
+    came: set[str] = field(default_factory=set)
     findings: dict[str, tuple[Facts, assets.Findings]] = field(default_factory=dict)
 
     @property
@@ -42,6 +44,13 @@ class Waiting:
     def grows(self) -> bool:
         """Whether the names alone do not tell when all of it is there."""
         return self.unit.kind != "file" or bool(self.rule.allow)
+
+    def progress(self, now: float) -> None:
+        """Begin the wait anew when a part has settled for the first time: the copy goes on. One
+        that is written again and again brings nothing that lacks."""
+        if not self.settled.keys() <= self.came:
+            self.came |= self.settled.keys()
+            self.since = now
 
     @property
     def deadline(self) -> float:
