@@ -3,8 +3,14 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from tests.databases import postgres, redis
+
+# how long an example takes says how busy the machine is, and nothing of what it tries; all else is
+# as the profile has it that Hypothesis chose, which differs under CI
+settings.register_profile("unhurried", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("unhurried")
 
 
 @pytest.fixture(scope="session")

@@ -13,7 +13,7 @@ import pytest
 
 from tests.serving import answering
 from watcher import content
-from watcher.adapters.http import Client, Server, Submission
+from watcher.adapters.http import Client, Server, Submission, session
 from watcher.adapters.http.deadline import Deadlines
 from watcher.adapters.http.session import PROVEN
 from watcher.adapters.http.upload import JOINED, Form, packed
@@ -178,7 +178,10 @@ def keeping():
         yield made
 
 
-def test_nothing_is_sent_on_a_kept_connection_before_the_server_proved_to_keep_them(keeping):
+def test_nothing_is_sent_on_a_kept_connection_before_the_server_proved_to_keep_them(
+    keeping, monkeypatch
+):
+    monkeypatch.setattr(session, "FRESH", 3600.0)  # no pause of this machine makes one idle
     client = Client(Server(url=f"http://127.0.0.1:{keeping.server_port}/"))
     for _ in range(3):
         client.submit(Submission(process="x", sources=(given(b"abc"),)))
@@ -244,8 +247,8 @@ def test_a_head_that_is_late_ends_alone_and_no_other():
     other, other_peer = socket.socketpair()
     calm, calm_peer = socket.socketpair()
     number = watch.begin(other, 3600)
-    ended = watch.begin(calm, 0.05)
-    watch.end(ended)
+    with watch._changed:  # however slow this thread is, the watch does not look in between
+        watch.end(watch.begin(calm, 0.05))
     begun = time.monotonic()
     watch.begin(late, 0.1)  # sooner than what the thread sleeps for
     assert closed(peer)
