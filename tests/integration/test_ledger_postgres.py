@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import signal
+import time
 from pathlib import Path
 
+import psycopg
 import pytest
+from sqlalchemy import text
 
 from tests.contract.test_ledger import accept, save
 from watcher.adapters.ledger import open_ledger
-from watcher.errors import LedgerUnusable
+from watcher.adapters.ledger.engines import PAUSED, postgres_engine
+from watcher.adapters.ledger.troubles import told
+from watcher.errors import LedgerAway, LedgerUnusable
 
 
 @pytest.fixture
@@ -77,3 +82,27 @@ def test_a_user_without_rights_is_told_so(opened, url, postgres_server):
     )
     with pytest.raises(LedgerUnusable, match="may not be used by this database user"):
         opened(url.replace("tester@", "guest@"), read_only=True)
+
+
+def test_a_ledger_that_another_watcher_holds_up_is_waited_for(opened, url):
+    opened(url).close()
+    with psycopg.connect(url) as holder:
+        holder.execute("LOCK TABLE files IN ACCESS EXCLUSIVE MODE")
+        with pytest.raises(LedgerAway, match="held up by another watcher"):
+            opened(url)
+    assert opened(url).unfinished() == []
+
+
+def test_a_paused_writer_lets_the_others_go_on_and_a_reader_may_take_its_time(url):
+    writer, reader = postgres_engine(url, writes=True), postgres_engine(url, writes=False)
+    try:
+        with pytest.raises(LedgerAway, match="paused"), told(url), writer.connect() as writing:
+            with reader.connect() as reading:
+                reading.execute(text("SELECT 1"))
+                writing.execute(text("SELECT 1"))
+                time.sleep(PAUSED + 1)
+                assert reading.execute(text("SELECT 2")).scalar() == 2
+            writing.execute(text("SELECT 2"))
+    finally:
+        writer.dispose()
+        reader.dispose()

@@ -18,9 +18,12 @@ from sqlalchemy.pool import QueuePool
 
 from watcher.errors import LedgerUnusable
 
-# seconds that a transaction may lie open without a word, and that anybody waits for a lock: a
-# watcher that was paused in the middle of one would hold all others up for ever
+# seconds that a writing transaction may lie open without a word, and that anybody waits for a
+# lock: a watcher that was paused in the middle of one would hold all others up for ever
 PAUSED = 4
+# a reader holds up only who brings the tables to another version, and takes what it read apart
+# between two statements: that of a million files takes its time
+READING = 120
 CUT = 10  # seconds without an answer after which a line counts as cut
 CONNECT = 10  # seconds to wait for a database server
 READERS = 4  # connections kept for reading
@@ -68,6 +71,7 @@ def postgres_engine(url: str, *, writes: bool, many: int = 1) -> Engine:
     Raises:
         LedgerUnusable: the address is none, or the driver is not installed.
     """
+    open_most = PAUSED if writes else READING
     try:
         address = make_url(url).set(drivername="postgresql+psycopg")
         return create_engine(
@@ -86,7 +90,7 @@ def postgres_engine(url: str, *, writes: bool, many: int = 1) -> Engine:
                 "keepalives_interval": 2,
                 "keepalives_count": 3,
                 "tcp_user_timeout": CUT * 1000,
-                "options": f"-c idle_in_transaction_session_timeout={PAUSED * 1000}"
+                "options": f"-c idle_in_transaction_session_timeout={open_most * 1000}"
                 f" -c lock_timeout={PAUSED * 1000}",
             },
         )

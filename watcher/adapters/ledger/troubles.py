@@ -55,10 +55,12 @@ _STATES = {
     "42501": ("the ledger may not be used by this database user", "grant it the ledger's tables"),
     "53100": ("no space for the ledger", "free space on the database server's disk"),
     "25006": ("the ledger's database is read-only", "use the primary server, not a standby"),
+    "25P03": ("the ledger's database ended a transaction that was paused", "it is tried again"),
     "40001": ("the ledger was written by others at the same moment", "it is tried again"),
-    "55P03": ("the ledger is held up by another watcher", "it is tried again"),
     "40P01": ("the ledger was written by others at the same moment", "it is tried again"),
+    "55P03": ("the ledger is held up by another watcher", "it is tried again"),
 }
+_PASSING_STATES = {"25P03", "40001", "40P01", "55P03"}
 
 
 def translated(error: SQLAlchemyError | sqlite3.Error, *, where: str) -> LedgerError:
@@ -77,7 +79,8 @@ def _kind(inner: BaseException | None) -> type[LedgerUnusable]:
         return LedgerDamaged
     state: str | None = getattr(inner, "sqlstate", "")
     unanswered = state is None or state[:2] in {"08", "57"}
-    return LedgerAway if code in _PASSING or unanswered else LedgerUnusable
+    passing = code in _PASSING or state in _PASSING_STATES
+    return LedgerAway if passing or unanswered else LedgerUnusable
 
 
 def _words(inner: BaseException | None, where: str) -> tuple[str, str]:
