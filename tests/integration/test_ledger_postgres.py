@@ -93,16 +93,24 @@ def test_a_ledger_that_another_watcher_holds_up_is_waited_for(opened, url):
     assert opened(url).unfinished() == []
 
 
-def test_a_paused_writer_lets_the_others_go_on_and_a_reader_may_take_its_time(url):
-    writer, reader = postgres_engine(url, writes=True), postgres_engine(url, writes=False)
-    try:
-        with pytest.raises(LedgerAway, match="paused"), told(url), writer.connect() as writing:
-            with reader.connect() as reading:
-                reading.execute(text("SELECT 1"))
-                writing.execute(text("SELECT 1"))
-                time.sleep(PAUSED + 1)
-                assert reading.execute(text("SELECT 2")).scalar() == 2
-            writing.execute(text("SELECT 2"))
-    finally:
-        writer.dispose()
-        reader.dispose()
+@pytest.fixture
+def engines(url):
+    pair = postgres_engine(url, writes=True), postgres_engine(url, writes=False)
+    yield pair
+    for engine in pair:
+        engine.dispose()
+
+
+def asked(connection, url):
+    with told(url):
+        return connection.execute(text("SELECT 1")).scalar()
+
+
+def test_a_paused_writer_lets_the_others_go_on_and_a_reader_may_take_its_time(engines, url):
+    writer, reader = engines
+    with writer.connect() as writing, reader.connect() as reading:
+        assert asked(writing, url) == asked(reading, url) == 1
+        time.sleep(PAUSED + 1)
+        assert asked(reading, url) == 1
+        with pytest.raises(LedgerAway, match="paused"):
+            asked(writing, url)
