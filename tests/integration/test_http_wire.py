@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import io
+import shutil
 import socket
+import ssl
+import subprocess
 import threading
 import time
 from email import message_from_bytes
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Self
 
 import pytest
 
@@ -233,6 +237,82 @@ def test_a_client_that_was_closed_connects_anew(keeping):
     assert client.status(KEY).uuid == KEY
     client.close()
     assert keeping.connections == 2
+
+
+# ---------------------------------------------------------------- bodies
+class Stalling:
+    """A server that takes a request's head, reads nothing for ``stall`` seconds, then takes all of
+    it and answers."""
+
+    def __init__(self, stall: float, tls: ssl.SSLContext | None) -> None:
+        self._stall, self._tls = stall, tls
+        self._server = socket.create_server(("127.0.0.1", 0))
+        self._server.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 16)
+        scheme = "https" if tls else "http"
+        self.url = f"{scheme}://127.0.0.1:{self._server.getsockname()[1]}"
+        self._thread = threading.Thread(target=self._serve)
+        self._over = threading.Event()
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._over.set()
+        self._thread.join()
+        self._server.close()
+
+    def _serve(self) -> None:
+        sock, _ = self._server.accept()
+        with self._tls.wrap_socket(sock, server_side=True) if self._tls else sock as talk:
+            stream = talk.makefile("rb")
+            length = 0
+            while (line := stream.readline()) not in (b"\r\n", b""):
+                name, _, value = line.partition(b":")
+                length = int(value) if name.lower() == b"content-length" else length
+            self._over.wait(self._stall)
+            while length and (block := stream.read(min(length, 1 << 20))):
+                length -= len(block)
+            if not length:
+                body = b'{"uuid":"%s","status":"SENT"}' % KEY.encode()
+                talk.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(body) + body)
+
+
+@pytest.fixture
+def tls(tmp_path):
+    words = "req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -subj /CN=localhost"
+    if shutil.which("openssl") is None:
+        pytest.skip("needs openssl to make a certificate")
+    pair = tmp_path / "cert.pem", tmp_path / "key.pem"
+    subprocess.run(
+        ["openssl", *words.split(), "-out", pair[0], "-keyout", pair[1]],
+        check=True,
+        capture_output=True,
+    )
+    made = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    made.load_cert_chain(*pair)
+    return made
+
+
+def sent_to_a_stalling_server(connect: float, stall: float, tls: ssl.SSLContext | None) -> str:
+    """The id of a job whose upload stalls for longer than a connection may take to be made."""
+    with Stalling(stall, tls) as server:
+        client = Client(Server(url=server.url, connect=connect, read=60, insecure=True))
+        big = Source("big.bin", 32 << 20, lambda: io.BytesIO(bytes(32 << 20)))
+        try:
+            return client.submit(Submission(process="x", sources=(big,))).uuid
+        finally:
+            client.close()
+
+
+def test_an_upload_may_stall_for_as_long_as_an_answer():
+    assert sent_to_a_stalling_server(0.3, 1.0, None) == KEY
+
+
+@pytest.mark.filterwarnings("ignore:Unverified HTTPS request")
+def test_an_upload_over_tls_may_stall_as_well(tls):
+    # the handshake is part of connecting: it gets more time than a bare connection
+    assert sent_to_a_stalling_server(2.0, 3.0, tls) == KEY
 
 
 # ---------------------------------------------------------------- heads

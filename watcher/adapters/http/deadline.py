@@ -1,7 +1,9 @@
-"""A bound on the whole of an answer's head, which socket timeouts do not give, and a count of the
-connections made, which pools do not give: they count no connection that replaces a dropped one.
+"""A bound on the whole of an answer's head, which socket timeouts do not give; a timeout of its own
+for sending, which ``urllib3`` does under the one for connecting; and a count of the connections
+made, which pools do not give: they count no connection that replaces a dropped one.
 
-A server that drips one byte of its headers within every timeout would hold a thread for ever.
+A server that drips one byte of its headers within every timeout would hold a thread for ever. One
+whose disk stalls while it stores an upload is no worse than one that answers late.
 Imports requests, urllib3 and the standard library. Invariant: a socket is shut down only while the
 head of an answer is read from it.
 """
@@ -76,13 +78,20 @@ class Deadlines:
 _DEADLINES = Deadlines()  # a thread a process, and none until it is needed
 
 
-def _bounded(kind: type, patience: float, connected: Callable[[], None]) -> type:
-    """A connection class whose answers' heads are bounded: the read timeout and ``patience``.
-    ``connected`` is called for each connection that is made."""
+def _bounded(kind: type, patience: float, sending: float, connected: Callable[[], None]) -> type:
+    """A connection class whose answers' heads are bounded: the read timeout and ``patience``. Each
+    block is to be sent within ``sending`` seconds. ``connected`` is called for each connection that
+    is made."""
 
     def connect(self: HTTPConnection) -> None:
         kind.connect(self)  # type: ignore[attr-defined]
         connected()
+
+    def request(self: HTTPConnection, *args: Any, **kwargs: Any) -> None:
+        if self.sock is None:
+            self.connect()  # under the timeout for connecting, as the pool has set it
+        self.timeout = sending  # which the base gives to the socket
+        kind.request(self, *args, **kwargs)  # type: ignore[attr-defined]
 
     def getresponse(self: HTTPConnection) -> Any:
         if self.sock is None:
@@ -94,14 +103,16 @@ def _bounded(kind: type, patience: float, connected: Callable[[], None]) -> type
         finally:
             _DEADLINES.end(number)
 
-    return type(kind.__name__, (kind,), {"connect": connect, "getresponse": getresponse})
+    own = {"connect": connect, "request": request, "getresponse": getresponse}
+    return type(kind.__name__, (kind,), own)
 
 
 class Bounded(HTTPAdapter):
-    """The transport of ``requests`` with bounded heads. ``made``: how many connections so far."""
+    """The transport of ``requests`` with bounded heads and a timeout for sending. ``made``: how
+    many connections so far."""
 
-    def __init__(self, patience: float) -> None:
-        self._patience = patience
+    def __init__(self, patience: float, sending: float) -> None:
+        self._patience, self._sending = patience, sending
         self.made = 0
         super().__init__()
 
@@ -119,7 +130,7 @@ class Bounded(HTTPAdapter):
         def connected() -> None:
             self.made += 1
 
-        return _bounded(kind, self._patience, connected)
+        return _bounded(kind, self._patience, self._sending, connected)
 
     def pool(self, request: PreparedRequest, *, verify: bool | str) -> HTTPConnectionPool:
         """The connections to where a request goes, with their certificates to be checked."""

@@ -34,6 +34,7 @@ COPIES = 10e6  # bytes a second that a server is expected to copy at least
 class Server:
     """Where the scheduler is and how long to wait for it (seconds).
 
+    ``read`` is for each block that is sent, too: a server whose disk stalls stops reading.
     ``patience`` bounds a whole small answer, so that a drip of bytes cannot hold a thread.
     """
 
@@ -74,7 +75,7 @@ class Line:
         self._kept = kept
         self._session = requests.Session()
         self._session.trust_env = False  # no .netrc or proxy variable may change who is asked
-        self._adapter = Bounded(server.patience)
+        self._adapter = Bounded(server.patience, server.read)
         for scheme in ("http://", "https://"):
             self._session.mount(scheme, self._adapter)
         if server.token:
