@@ -19,6 +19,7 @@ import pytest
 
 from tests.command import watcher
 from tests.replay import JOB, Answer, Replay, capture
+from watcher.cli import fetch
 
 ARCHIVE = f"/jobs/{JOB}/outputs/archive"
 STATUS = f"/jobs/{JOB}"
@@ -254,6 +255,19 @@ def test_a_dropped_connection_while_waiting_ends_nothing(server, here):
     server.script[("GET", STATUS)] = [Answer(401, {"detail": "Invalid token"})]
     assert take(server).code == 3
     server.script[("GET", STATUS)] = [dropped]
+    assert take(server).code == 3
+
+
+def test_one_look_that_outlasts_patience_does_not_end_the_wait_for_an_archive(
+    server, here, monkeypatch
+):
+    monkeypatch.setattr(fetch, "PATIENCE", 0.3)
+    slow = Answer(502, wait=lambda: threading.Event().wait(0.4))
+    server.script[("GET", STATUS)] = [short("RUNNING"), slow, short("SUCCESS")]
+    server.answer("GET", ARCHIVE, body=packed(a="a"))
+    done = take(server)
+    assert done.code == 0, done.err
+    server.script[("GET", STATUS)] = [short("RUNNING"), Answer(502)]  # the pauses outlast it
     assert take(server).code == 3
 
 

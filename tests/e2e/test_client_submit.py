@@ -249,6 +249,23 @@ def test_p4_a_store_that_stays_away_ends_the_wait(server):
     assert batch.out == JOB + "\n"
 
 
+def test_one_look_that_outlasts_patience_ends_no_wait(server):
+    server.runs(result=1)
+    slow = Answer(502, wait=lambda: threading.Event().wait(0.6))
+    server.script[("GET", DETAILS)].insert(1, slow)
+    done = watcher("-u", server.url, "process", "-n", "x", "-w", "--patience", "0.5")
+    assert done.code == 0, done.err
+    assert done.json["result"] == 1
+    assert done.err.count("asking again for 0.5 s") == 1
+
+
+def test_without_patience_the_first_look_that_fails_ends_the_wait(server):
+    server.runs()
+    server.script[("GET", DETAILS)].insert(1, Answer(502))
+    done = watcher("-u", server.url, "process", "-n", "x", "-w", "--patience", "0")
+    assert done.code == 3
+
+
 def test_a_token_that_is_no_longer_taken_ends_the_wait_at_once(server):
     server.runs()
     server.script[("GET", DETAILS)] = [Answer(401, {"detail": "Invalid token"})]

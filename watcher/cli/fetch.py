@@ -6,6 +6,7 @@ scheduler gave is proved inside its folder; nothing waits for what can never com
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -193,18 +194,21 @@ class _Wait:
         self._uuid, self._timeout = uuid, timeout
         self._begun = time.monotonic()
         self._state: State | None = None
-        self._since = self._reached = self._begun
+        self._since = self._begun
+        self._away = math.inf  # since when the scheduler is not reached
         self._delay = 0.5
 
     def seen(self, state: State) -> None:
         """The job is in this state, and too early for an archive."""
-        self._reached = time.monotonic()
+        self._away = math.inf
         if state is not self._state:
-            self._state, self._since = state, self._reached
+            self._state, self._since = state, time.monotonic()
 
     def lost(self, error: Unreachable) -> None:
-        """The scheduler was not reached: borne for a while, but not from the first."""
-        if self._state is None or time.monotonic() - self._reached >= PATIENCE:
+        """The scheduler was not reached: borne for a while, but not from the first. One look alone
+        may take longer than that while, which begins when it has failed."""
+        self._away = min(self._away, time.monotonic())
+        if self._state is None or time.monotonic() - self._away >= PATIENCE:
             raise error
 
     def pause(self) -> None:

@@ -6,6 +6,7 @@ scheduler that lost its store for a while ends nothing; one that stays away does
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -77,25 +78,27 @@ def follow(
 ) -> Details:
     """Look at a job until it has ended; ``seen`` is told of each look, ``note`` of each outage.
 
+    Patience begins with the first look that fails: one alone may take longer than that.
+
     Raises:
         TimedOut: it had not ended in time.
         Unreachable: the scheduler stayed away longer than patience allows.
     """
-    begun = reached = time.monotonic()
-    word, away = "not seen", False
+    begun = time.monotonic()
+    word, away = "not seen", math.inf  # since when the scheduler is not reached
     while True:
         try:
             details = look(remote, uuid)
         except Unauthorized:
             raise
         except Unreachable as error:
-            if time.monotonic() - reached >= waiting.patience:
+            first, away = away == math.inf, min(away, time.monotonic())
+            if time.monotonic() - away >= waiting.patience:
                 raise
-            if not away:
+            if first:
                 note(f"{error}; asking again for {waiting.patience:g} s")
-            away = True
         else:
-            reached, word, away = time.monotonic(), details.job.state, False
+            word, away = details.job.state, math.inf
             seen(details)
             if details.job.state.ended:
                 return details
