@@ -10,6 +10,7 @@ import sys
 import threading
 import time
 import zipfile
+from contextlib import redirect_stderr
 
 import click
 import pytest
@@ -195,6 +196,19 @@ def test_a_job_that_stays_in_the_queue_is_told_once(capsys):
     for state in (State.RUNNING, State.PENDING, State.PENDING):
         seen(Details(Job(JOB, state)))
     assert capsys.readouterr().err.count("still queued") == 1
+
+
+def test_every_look_at_a_job_is_drawn_however_soon_the_next_one_comes():
+    class Terminal(io.StringIO):
+        def isatty(self):
+            return True
+
+    with redirect_stderr(Terminal()) as shown, Bars() as bars:
+        for percent in range(10, 100, 10):
+            bars.job(Details(Job(JOB, State.RUNNING, progress=percent)))
+        bars.job(Details(Job(JOB, State.SUCCESS)))
+    drawn = shown.getvalue()
+    assert all(f"{percent} %" in drawn for percent in range(10, 100, 10))
 
 
 def test_details_that_are_broken_while_the_job_runs_are_asked_again():

@@ -43,10 +43,11 @@ class Bars:
         step = printable(running[-1] if running else "")[:STEP]
         if job.state.ended:
             done = 100 if job.state is State.SUCCESS else (job.progress or 0)
-            self._show("job", done, 100, ENDS[job.state])
+            word = ENDS[job.state]
         else:
             done = job.progress or 0
-            self._show("job", done, 100, f"{done:>3} %  {job.state.lower()}  {step}".rstrip())
+            word = f"{done:>3} %  {job.state.lower()}  {step}".rstrip()
+        self._show("job", done, 100, word, now=True)
 
     def note(self, text: str) -> None:
         """A line for people, beside the bars."""
@@ -64,13 +65,18 @@ class Bars:
         left = f"{size(done)} of {size(total)}" if total else size(done)
         self._show(name, done, total or None, left)
 
-    def _show(self, name: str, done: int, total: int | None, text: str) -> None:
+    def _show(
+        self, name: str, done: int, total: int | None, text: str, *, now: bool = False
+    ) -> None:
+        """``now``: drawn at once, whether or not the thread that draws ten times a second gets its
+        turn before the next word."""
         if self._progress is None:
             return
         label = printable(name)
         if name not in self._tasks:
             self._tasks[name] = self._progress.add_task(label, total=total, text=text)
-        self._progress.update(self._tasks[name], completed=done, total=total, text=text)
+        known = self._tasks[name]
+        self._progress.update(known, completed=done, total=total, text=text, refresh=now)
 
     def __enter__(self) -> Self:
         if self._progress is not None:
