@@ -40,12 +40,12 @@ def preallocated(path: Path, content: bytes) -> None:
     with path.open("wb") as out:
         out.truncate(len(content))
         out.flush()
-        threading.Event().wait(2.0)
+        threading.Event().wait(4.0)  # longer than the quiet time, as below
         half = len(content) // 2
         out.seek(half)
         out.write(content[half:])
         out.flush()
-        threading.Event().wait(2.0)
+        threading.Event().wait(4.0)
         out.seek(0)
         out.write(content[:half])
 
@@ -58,7 +58,7 @@ def stalling(inp: Path) -> dict[str, bytes]:
     """All writers that take their time, at once; returns when the last has ended."""
     expected: dict[str, bytes] = {}
     threads = []
-    for number, stall in enumerate((0.3, 1.5, 3.0, 10.0)):
+    for number, stall in enumerate((0.3, 1.5, 4.0, 10.0)):
         chunks = [noise(50_000, 10 * number + i) for i in range(3 if stall < 10 else 2)]
         expected[f"slow{number}.bin"] = b"".join(chunks)
         threads.append(
@@ -124,7 +124,7 @@ def copying(inp: Path, outside: Path) -> dict[str, bytes]:
 
 
 def test_writers_of_every_habit_are_waited_for_and_delivered_once(tmp_path):
-    place = Place(tmp_path, done="keep", settle="1s", scan_every=NEVER)
+    place = Place(tmp_path, done="keep", settle="3s", scan_every=NEVER)
     outside = tmp_path / "outside"
     outside.mkdir()
     (place.inp / "before").write_bytes(b"here at the start")
@@ -190,7 +190,7 @@ def test_files_that_go_and_change_all_the_time_harm_no_other(tmp_path):
             over.set()
             for thread in threads:
                 thread.join()
-        place.wait(lambda: not tree(place.inp), "what is left settles", 20)
+        place.wait(lambda: not tree(place.inp), "what is left settles")
     out = tree(place.out)
     assert all(out[f"calm{number}"] == b"%d" % number for number in range(25))
     for event in place.events("file.failed"):
@@ -506,6 +506,7 @@ def test_a_daemon_whose_state_was_taken_away_ends_and_says_so(tmp_path):
     daemon = place.start()
     drop(place.inp / "a", b"a")
     place.wait_out("a")
+    place.wait(lambda: tree(place.archive) == {"a": b"a"})
     shutil.rmtree(tmp_path / "var")
     assert daemon.wait(timeout=60) == 3
     place.daemon = None

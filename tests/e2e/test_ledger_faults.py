@@ -111,6 +111,7 @@ def test_a_ledger_taken_away_under_the_daemon_ends_it_and_says_so(tmp_path, end)
     daemon = place.start()
     drop(place.inp / "a", b"a")
     place.wait_out("a")
+    place.wait(lambda: tree(place.archive) == {"a": b"a"})
     if end == "emptied":
         emptied(ledger(place))
     else:

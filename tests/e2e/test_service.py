@@ -2,6 +2,7 @@
 
 import json
 import os
+import queue
 import shlex
 import signal
 import socket
@@ -45,8 +46,20 @@ class Daemon:
         self.config = place / "watcher.yaml"
         self.notify = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         self.notify.bind(str(place / "notify"))
-        self.notify.settimeout(DEADLINE)
+        self._words = queue.SimpleQueue()
+        self._listener = threading.Thread(target=self._listen)
+        self._listener.start()
         self.log = place / "log"
+
+    def _listen(self):
+        """Take what is told at once: a full socket would hold the daemon up."""
+        while word := self.notify.recv(65536):
+            self._words.put(word.decode())
+
+    def close(self):
+        self.notify.shutdown(socket.SHUT_RD)  # its reader reads the end
+        self._listener.join(DEADLINE)
+        self.notify.close()
 
     def write(self, *folders):
         head = f"state: ./var\nhttp: {{listen: '127.0.0.1:{self.port}'}}\n"
@@ -55,7 +68,7 @@ class Daemon:
     def told(self, word):
         seen = ""
         while word not in seen:
-            seen = self.notify.recv(65536).decode()
+            seen = self._words.get(timeout=DEADLINE)
         return seen
 
     def cli(self, *words):
@@ -116,7 +129,7 @@ def daemon(place, *folders):
         one.told("STOPPING=1")
         assert running.wait(DEADLINE) == 0, one.log.read_text()
     finally:
-        one.notify.close()
+        one.close()
         if running.poll() is None:
             running.kill()
             running.wait()
