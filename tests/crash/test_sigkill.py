@@ -241,7 +241,7 @@ def test_the_ledger_tells_the_whole_story_after_a_kill(studio):
     assert arrival["history"][0]["event"] == "accepted"
 
 
-def until(condition, seconds=20.0) -> None:
+def until(condition, seconds=60.0) -> None:
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline, "it did not come"

@@ -42,7 +42,7 @@ def main(pc, params):
         time.sleep(0.01)
     return os.getpid()
 """
-TRIES = 1000
+TRIES = 3000
 
 
 def until(wanted):
