@@ -542,6 +542,33 @@ def test_one_root_offline_from_the_start_stops_no_other(root, tmp_path):
         intake.stop()
 
 
+class Hanging(LocalFiles):
+    """A disk that answers no question about a root until it is let go."""
+
+    def __init__(self):
+        super().__init__()
+        self.asked, self.answer = threading.Semaphore(0), threading.Event()
+
+    def identity(self, root):
+        self.asked.release()
+        self.answer.wait(DEADLINE)
+        return super().identity(root)
+
+
+def test_many_roots_that_hang_hold_up_a_stop_once(root):
+    folders = [make_folder(root, name=f"{number}") for number in range(5)]
+    files = Hanging()
+    intake = Intake(folders, files, KnownFiles(), clock=SystemClock(), deliver=Heard())
+    intake.start()
+    for _ in folders:
+        assert files.asked.acquire(timeout=DEADLINE)
+    began = time.monotonic()
+    intake.stop(within=1.0)
+    took = time.monotonic() - began
+    files.answer.set()
+    assert took < 2 * 1.0
+
+
 def test_a_receiver_that_fails_once_gets_the_file_again(root):
     heard, failures = Heard(), []
 

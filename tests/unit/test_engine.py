@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -13,8 +15,9 @@ from tests.fakes.files import MemoryFiles
 from tests.rehearsal import Rehearsal as Studio
 from watcher.core import pacing
 from watcher.core.effects import Dispose, Fetch, PassOn, Publish, Quarantine, Return, Submit
-from watcher.core.model import Asset, FileState, JobState, Phase
+from watcher.core.model import Asset, FileState, JobState, Phase, Work
 from watcher.core.settings import Match
+from watcher.daemon.engine import Engine
 from watcher.daemon.sightings import Absent, Arrival
 
 
@@ -61,6 +64,36 @@ def test_a_death_in_any_state_ends_in_one_job_and_one_delivery(kind, found, told
     assert studio.state() is FileState.ARCHIVED
     assert studio.farm.runs == [body]
     assert list(studio.below(studio.folder.output)) == ["a.txt"]
+
+
+class Slow:
+    """A ledger that takes half a minute for each unfinished file."""
+
+    def __init__(self, studio: Studio) -> None:
+        self._studio = studio
+        self.ages: list[float] = []
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._studio.ledger, name)
+
+    def unfinished(self) -> Iterator[Work]:
+        for work in self._studio.ledger.unfinished():
+            self.ages.append(self._studio.clock.monotonic() - self._studio.engine.beat)
+            self._studio.clock.advance(30.0)
+            yield work
+
+
+def test_a_long_recovery_gives_signs_of_life():
+    studio = Studio()
+    for path in ("a.step", "b.step", "c.step"):
+        studio.drop(path)
+    studio.scan()
+    studio.turn()
+    slow: Any = Slow(studio)
+    studio.engine = Engine(studio.settings, slow, studio.clock, studio.engine.books.outside)
+    studio.engine.recover()
+    assert slow.ages == [0.0, 0.0, 0.0]
+    assert studio.engine.beat == studio.clock.monotonic()
 
 
 @pytest.mark.parametrize("phase", [Phase.UNSEEN, Phase.RUNNING])

@@ -50,21 +50,19 @@ class Assembly:
         self.mains: dict[Key, str] = {}  # of the units that were handed over
         self._inbox: queue.Queue[Waiting | Key | None] = queue.Queue()
         self._waiting: dict[Key, Waiting] = {}
-        self._thread = threading.Thread(target=self._run, name="watcher-assembly", daemon=True)
+        self.thread = threading.Thread(target=self._run, name="watcher-assembly", daemon=True)
 
     def start(self) -> None:
         """Begin."""
-        self._thread.start()
+        self.thread.start()
 
     def stop(self) -> None:
-        """End soon; what waits is found again by the scan after the next start."""
+        """End soon, as a scan; what waits is found again by the scan after the next start."""
         self._inbox.put(None)
-        if self._thread.ident is not None:
-            self._thread.join(timeout=10)
 
     def alive(self) -> bool:
         """Whether the thread runs."""
-        return self._thread.is_alive()
+        return self.thread.is_alive()
 
     def take(self, folder: Folder, unit: Unit, facts: Facts | None = None) -> None:
         """A file of a unit has settled; ``facts`` where it is the main file that names it."""

@@ -125,10 +125,15 @@ class Engine:
                 return
             time.sleep(0.005)
 
+    def show_life(self) -> None:
+        """Give a sign of life: what its thread does now takes time, and comes to an end."""
+        self.beat = self.books.clock.monotonic()
+
     def recover(self) -> None:
         """Take up what an earlier life of the daemon left."""
         books = self.books
         for work in books.ledger.unfinished():
+            self.show_life()
             if work.file.holder == books.seat:
                 self._take_up(work)
         for lane, count in books.ledger.lanes().items() if books.share is None else ():
@@ -138,6 +143,7 @@ class Engine:
             else:
                 self._hold_lane(lane)
         books.commit()
+        self.show_life()
 
     def _take_up(self, work: Work) -> None:
         books = self.books
@@ -187,7 +193,7 @@ class Engine:
         """Accepted files of a rule that is gone wait for its return, and say so."""
         books, last = self.books, None
         while works := books.ledger.waiting(lane, WINDOW, last):
-            self.beat = books.clock.monotonic()  # there may be very many
+            self.show_life()  # there may be very many
             last = (works[-1].file.priority, works[-1].file.id)
             for work in works:
                 books.hold(work, books.obstacle(work, now=True))
@@ -228,7 +234,7 @@ class Engine:
         """One turn; waits at most ``longest`` seconds for a first message."""
         most = longest if self.books.share is None else min(longest, SHARED)
         messages = self._drain(self._patience(most))
-        self.beat = self.books.clock.monotonic()
+        self.show_life()
         arrived = [one for one in messages if isinstance(one, Arrival)]
         self.books.foresee(
             [m for m in messages if isinstance(m, Outcome) and isinstance(m.result, Staged)]

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import queue
 import threading
+import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 
@@ -36,6 +37,7 @@ ROOM = 10_000  # candidates at which scans wait
 HEARD = 8192
 TICK = 0.5
 IDLE = 5.0
+STOP_WITHIN = 10.0  # seconds
 
 Deliver = Callable[[Sequence[Sighting]], None]
 
@@ -111,16 +113,20 @@ class Intake:
         for scan in self._scans.values():
             scan.start()
 
-    def stop(self) -> None:
-        """End all threads; nothing is lost, the next start scans."""
+    def stop(self, within: float = STOP_WITHIN) -> None:
+        """End all threads; nothing is lost, the next start scans. However many roots hang, what
+        has not ended within so many seconds is left behind."""
+        until = time.monotonic() + within
         self._stopping.set()
         for scan in self._scans.values():
             scan.stop()
-        self._observe.stop()
-        self._inbox.put(None)
-        if self._thread.ident is not None:
-            self._thread.join(timeout=10)
         self._assembly.stop()
+        self._inbox.put(None)
+        self._observe.stop()
+        scanning = (scan.thread for scan in self._scans.values())
+        for thread in (*scanning, self._assembly.thread, self._thread):
+            if thread.ident is not None:
+                thread.join(max(0.0, until - time.monotonic()))
 
     def alive(self) -> bool:
         """Whether every thread of intake runs; False is a fault that only a restart mends."""

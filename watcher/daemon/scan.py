@@ -86,26 +86,24 @@ class Scan:
         self._next_full = 0.0  # until then a quick pass will do
         self._whole: tuple[int, int] | None = None  # the root that the last full pass believed
         self._trust = Trust(folder.input, sources.roots, sources.clock, sources.pace.stable)
-        self._thread = threading.Thread(
+        self.thread = threading.Thread(
             target=self._run, name=f"watcher-scan-{folder.name}", daemon=True
         )
 
     def start(self) -> None:
         """Begin with a full scan."""
-        self._thread.start()
+        self.thread.start()
 
     def stop(self) -> None:
-        """End soon, also in the middle of a walk."""
+        """End soon, also in the middle of a walk; who waits for it joins ``thread``."""
         with self._wake:
             self._stopping = True
             self._passes.stop()
             self._wake.notify_all()
-        if self._thread.ident is not None:
-            self._thread.join(timeout=10)
 
     def alive(self) -> bool:
         """Whether the thread runs."""
-        return self._thread.is_alive()
+        return self.thread.is_alive()
 
     def ask(self, directory: str = "", *, twice: bool = False) -> None:
         """Scan a directory and all below it now; ``twice``: once more after it settles."""

@@ -64,16 +64,14 @@ class Service:
         configuration: Callable[[], Settings] | None = None,
         patience: float = 0.0,
     ) -> None:
-        self.settings = settings
-        self.log = log
+        self.settings, self.log = settings, log
         self.reloads = Reloads(settings, configuration, log)
         self.supervisor = Supervisor(os.environ)
         self.pulse, self.meters = Pulse(), Meters()
         self._listener = listener
         self.signals = 0  # that told it to end
         self._between = True  # configurations, or before the first: intake has no threads yet
-        self._ending = False
-        self._fenced = False
+        self._ending = self._fenced = False
         self.lookout = Lookout(log, self.meters)
         self._end_page: Callable[[], None] = lambda: None
         self._lock = lock_state(settings.state)
@@ -184,7 +182,7 @@ class Service:
         return work.file.path if work is not None else ""
 
     def _trouble(self, where: str, error: WatcherError) -> None:
-        self.engine.beat = self.clock.monotonic()  # it waits, and knows for what
+        self.engine.show_life()  # it waits, and knows for what
         self.troubles.tell(where, error)
 
     def _sighted(self, sightings: Sequence[Sighting]) -> None:
@@ -277,6 +275,7 @@ class Service:
         look_seldom()
         # at a shared ledger the files of earlier jobs went to another watcher, or begin anew
         self.schedulers.forget(self.clock.now(), unended=self.keeper is not None)
+        self.engine.show_life()
         self.alerts.start()
         self.supervisor.watch(
             lambda: self.health().beat_age, lambda: summary(self.health(), self.ledger)
@@ -326,11 +325,10 @@ class Service:
         """The engine has drained: build what depends on the configuration anew. Ledger, lock, page
         and unchanged schedulers stay."""
         self._between = True
-        self.intake.stop()
-        self.hands.close()
+        for step in (self.intake.stop, self.hands.close, self._change):
+            self.engine.show_life()
+            step()
         tally = self.engine.books.tally
-        if self.reloads.pending:
-            self._change()
         if self.keeper is not None:
             self.keeper.stop()
             self.keeper.outputs = self._outputs()
@@ -342,6 +340,8 @@ class Service:
         self.engine.books.stopping = self._ending
 
     def _change(self) -> None:
+        if not self.reloads.pending:
+            return
         try:
             self.schedulers.change(self.reloads.next.schedulers)
             self._take_up(self.reloads.taken(self.ledger.new_ids(1)[0]))
