@@ -18,6 +18,7 @@ EVERY = {
     "http": "1,000 jobs through a scheduler over HTTP (2 min)",
     "embedded": "1,000 OBJ files to GLB on the embedded scheduler (3 min)",
     "large": "large models on the embedded scheduler (5 min)",
+    "thumbnails": "pictures of large models on the embedded scheduler (5 min)",
     "publish": "fsync in groups, one by one, and none (1 min)",
     "ledger": "group commits (1 min)",
     "startup": "quick commands (10 s)",

@@ -2,11 +2,12 @@
 
     python -m benchmarks thumbnails [--rounds 5] [--triangles 2600000]
 
-The bare calls are what a script would do for itself: trimesh reads the file and tells the normals,
-Mitsuba draws four views as large and with as many light paths, once under a sky and once under a
-sun as the job does (a sky and a sun in one picture need more paths to be as smooth), Pillow saves
-them, fast_simplification makes the preview. Both sides run in processes of their own, which are
-started and load the libraries for each job (``generate_thumbnails`` is isolated so).
+The bare calls are what a script would do for itself: trimesh reads the file, Mitsuba reckons the
+normals (smooth at every edge; the job keeps hard edges hard) and draws four views as large and with
+as many light paths, once under a sky and once under a sun as the job does (a sky and a sun in one
+picture need more paths to be as smooth), Pillow saves them, fast_simplification makes the preview.
+Both sides run in processes of their own, which are started and load the libraries for each job
+(``generate_thumbnails`` is isolated so).
 """
 
 from __future__ import annotations
@@ -45,9 +46,8 @@ def bare(source: Path, folder: Path) -> None:
     shape = mi.Mesh("model", len(model.vertices), len(model.faces), has_vertex_normals=True)
     values = mi.traverse(shape)
     values["vertex_positions"] = np.ravel(model.vertices).astype("f4")
-    values["vertex_normals"] = np.ravel(model.vertex_normals).astype("f4")
     values["faces"] = np.ravel(model.faces).astype("u4")
-    values.update()
+    values.update()  # which reckons the normals
     sun = {"type": "directional", "direction": [-1, 1, -1]}
     lit = [
         (mi.load_dict({"type": "scene", "light": light, "shape": shape}), depth, share)
