@@ -45,7 +45,9 @@ def test_each_job_of_a_chain_is_about_the_outputs_before_it(studio):
 
 
 def test_a_chain_goes_on_where_it_was_killed(studio):
-    place = studio(COUNT.replace("nap: 0", "nap: 60"))
+    held = "sleep {nap}; while test -e {here}/held; do sleep 0.1; done"
+    place = studio(COUNT.replace("sleep {nap}", held))
+    (place / "held").touch()
     fill(place, "x.txt")
     daemon = subprocess.Popen(
         [sys.executable, "-m", "watcher", "run"], cwd=place, stdout=subprocess.DEVNULL
@@ -58,8 +60,7 @@ def test_a_chain_goes_on_where_it_was_killed(studio):
     # staging lost as well: what the job before made is fetched again
     for staged in (place / "out").glob(".watcher*/*"):
         shutil.rmtree(staged)
-    config = place / "watcher.yaml"
-    config.write_text(config.read_text().replace("nap: 60", "nap: 0"))
+    (place / "held").unlink()
     for leftover in (place / "var").glob("staging/*"):
         shutil.rmtree(leftover)
     assert watcher("run", "--once", cwd=place).returncode == 0
