@@ -14,8 +14,10 @@ import sqlalchemy.exc
 from watcher.adapters.ledger import open_ledger
 from watcher.adapters.ledger.place import FILE, NETWORK, network_mount, owner
 from watcher.adapters.ledger.troubles import told, translated
+from watcher.cli.options import ledger_of
 from watcher.core.model import FileRecord, FileState, Fingerprint
 from watcher.core.ports import NewFile
+from watcher.core.settings import Settings
 from watcher.errors import LedgerAway, LedgerDamaged, LedgerError, LedgerUnusable, StaleRecord
 
 MOUNT = "{n} 1 0:2 / {point} rw,relatime shared:1 - {kind} source rw"
@@ -132,6 +134,22 @@ def test_a_lock_held_too_long_is_told(tmp_path):
     ledger.ask("retry", {}, 1.0)
     assert len(ledger.requests()) == 1
     ledger.close()
+
+
+def test_a_command_that_writes_has_far_more_patience_than_the_daemon_which_asks_again(tmp_path):
+    """A daemon that commits all the time on a slow disk leaves SQLite's lock for moments only."""
+    filled(tmp_path)
+    settings = Settings(source=tmp_path / "watcher.yaml", state=tmp_path)
+    asking, daemons = ledger_of(settings, write=True), open_ledger(tmp_path, read_only=False)
+    assert patience(asking) >= 60
+    assert patience(daemons) == 10
+    asking.close()
+    daemons.close()
+
+
+def patience(ledger):
+    with ledger._writing() as connection:
+        return connection.exec_driver_sql("PRAGMA busy_timeout").scalar_one() / 1000
 
 
 def test_a_ledger_opened_to_read_writes_nothing(tmp_path):

@@ -18,7 +18,7 @@ import click
 
 from watcher import cores
 from watcher.cli.app import ExitCode, say_json
-from watcher.cli.options import config_option, daemon_runs, loaded
+from watcher.cli.options import PATIENT, config_option, daemon_runs, loaded
 from watcher.config.load import find, state_of
 from watcher.config.schema import sample
 from watcher.config.schema import schema as json_schema
@@ -138,7 +138,7 @@ def reload(config: Path | None) -> int:
             raise fault
         click.echo("watcher: no daemon uses this state folder; the next start reads it", err=True)
         return ExitCode.FAILED
-    ledger = open_ledger(state, read_only=False)
+    ledger = open_ledger(state, read_only=False, busy=PATIENT)
     ledger.ask("reload", {}, time.time())
     ledger.close()
     if fault is not None:

@@ -20,6 +20,9 @@ from watcher.core.settings import Folder, Settings
 from watcher.errors import LedgerUnusable, UsageError
 
 F = TypeVar("F", bound=Callable[..., Any])
+# seconds to wait for SQLite's lock, which gives nobody a turn: a daemon that commits all the time
+# on a slow disk leaves it for moments only
+PATIENT = 60.0
 
 
 def config_option(command: F) -> F:
@@ -47,7 +50,7 @@ def ledger_of(settings: Settings, *, write: bool = False) -> Ledger | None:
     from watcher.adapters.ledger import SQLITE, open_ledger  # noqa: PLC0415  (--help stays quick)
 
     try:
-        return open_ledger(settings.state, read_only=not write, url=settings.ledger)
+        return open_ledger(settings.state, read_only=not write, url=settings.ledger, busy=PATIENT)
     except LedgerUnusable:
         if settings.ledger == SQLITE and not any(settings.state.glob("ledger*")):
             return None
