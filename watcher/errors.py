@@ -202,6 +202,10 @@ class LedgerUnusable(LedgerError):
     exit_code = 3
 
 
+class LedgerNew(LedgerUnusable):
+    """There is no ledger, or none of its tables: nothing was ever recorded in it."""
+
+
 class LedgerAway(LedgerUnusable):
     """The ledger is locked, has no space, or does not answer now; waiting may help."""
 

@@ -14,10 +14,12 @@ import sqlalchemy.exc
 from watcher.adapters.ledger import open_ledger
 from watcher.adapters.ledger.place import FILE, NETWORK, network_mount, owner
 from watcher.adapters.ledger.troubles import told, translated
+from watcher.cli import doctor
 from watcher.cli.options import ledger_of
 from watcher.core.model import FileRecord, FileState, Fingerprint
 from watcher.core.ports import NewFile
 from watcher.core.settings import Settings
+from watcher.daemon.lock import lock_state
 from watcher.errors import LedgerAway, LedgerDamaged, LedgerError, LedgerUnusable, StaleRecord
 
 MOUNT = "{n} 1 0:2 / {point} rw,relatime shared:1 - {kind} source rw"
@@ -134,6 +136,18 @@ def test_a_lock_held_too_long_is_told(tmp_path):
     ledger.ask("retry", {}, 1.0)
     assert len(ledger.requests()) == 1
     ledger.close()
+
+
+@pytest.mark.parametrize("made", [False, True])
+def test_a_ledger_that_a_daemon_is_about_to_make_holds_nothing_yet(tmp_path, made):
+    settings = Settings(source=tmp_path / "watcher.yaml", state=tmp_path)
+    (tmp_path / (FILE if made else f"{FILE}-journal")).touch()
+    with lock_state(tmp_path):
+        assert ledger_of(settings) is None
+        (one,) = doctor.ledger(settings)
+        assert one.found == "not there yet, will be made"
+    with pytest.raises(LedgerUnusable, match="empty" if made else "no ledger yet"):
+        ledger_of(settings)
 
 
 def test_a_command_that_writes_has_far_more_patience_than_the_daemon_which_asks_again(tmp_path):

@@ -18,7 +18,7 @@ import click
 
 from watcher.cli.app import ExitCode
 from watcher.cli.findings import Finding, Level, mend, note, ok
-from watcher.cli.options import config_option, daemon_runs, json_option, loaded
+from watcher.cli.options import config_option, daemon_runs, json_option, ledger_of, loaded
 from watcher.core.settings import Settings
 from watcher.errors import WatcherError
 
@@ -67,7 +67,7 @@ def _examined(settings: Settings) -> Iterator[Finding]:
     yield from lines.schedulers(settings)
     yield from lines.secrets(settings)
     yield from lines.page(settings)
-    yield from _ledger(settings)
+    yield from ledger(settings)
     yield from lines.converters(settings)
 
 
@@ -83,16 +83,15 @@ def _user(settings: Settings) -> Iterator[Finding]:
         yield ok("user", f"asked as {name}")
 
 
-def _ledger(settings: Settings) -> Iterator[Finding]:
-    from watcher.adapters.ledger import open_ledger  # noqa: PLC0415  (--help stays quick)
-
-    if settings.ledger == "sqlite" and not any(settings.state.glob("ledger*")):
-        yield ok("ledger", "not there yet, will be made")
-        return
+def ledger(settings: Settings) -> Iterator[Finding]:
+    """Whether it can be read, and who writes to it."""
     try:
-        ledger = open_ledger(settings.state, read_only=True, url=settings.ledger)
-        files = sum(ledger.counts().values())
-        ledger.close()
+        opened = ledger_of(settings)
+        if opened is None:
+            yield ok("ledger", "not there yet, will be made")
+            return
+        files = sum(opened.counts().values())
+        opened.close()
     except WatcherError as error:
         yield mend("ledger", error.what, error.fix or "look at the state folder's disk and rights")
     else:

@@ -17,7 +17,7 @@ import click
 from watcher.config.load import Loaded, find, load
 from watcher.core.ports import Ledger
 from watcher.core.settings import Folder, Settings
-from watcher.errors import LedgerUnusable, UsageError
+from watcher.errors import LedgerNew, LedgerUnusable, UsageError
 
 F = TypeVar("F", bound=Callable[..., Any])
 # seconds to wait for SQLite's lock, which gives nobody a turn: a daemon that commits all the time
@@ -46,13 +46,17 @@ def loaded(config: Path | None, *, usable: bool = True) -> Loaded:
 
 
 def ledger_of(settings: Settings, *, write: bool = False) -> Ledger | None:
-    """The ledger beside a daemon, or None when nothing was ever recorded."""
+    """The ledger beside a daemon, or None when nothing was ever recorded: also while a daemon's
+    very first start makes it."""
     from watcher.adapters.ledger import SQLITE, open_ledger  # noqa: PLC0415  (--help stays quick)
 
     try:
         return open_ledger(settings.state, read_only=not write, url=settings.ledger, busy=PATIENT)
-    except LedgerUnusable:
-        if settings.ledger == SQLITE and not any(settings.state.glob("ledger*")):
+    except LedgerUnusable as error:
+        own = settings.ledger == SQLITE
+        if own and not any(settings.state.glob("ledger*")):
+            return None
+        if own and isinstance(error, LedgerNew) and daemon_runs(settings.state):
             return None
         raise
 

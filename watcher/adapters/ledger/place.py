@@ -11,7 +11,7 @@ import re
 from contextlib import suppress
 from pathlib import Path
 
-from watcher.errors import LedgerDamaged, LedgerUnusable
+from watcher.errors import LedgerDamaged, LedgerNew, LedgerUnusable
 
 FILE = "ledger.sqlite"
 USED = "roots.json"  # the daemon's memory of what it has watched; see ``daemon.roots``
@@ -87,7 +87,7 @@ def check_place(state: Path, *, read_only: bool, mounts: str) -> Path:
             " taken as new",
         )
     if read_only and not file.exists():
-        raise LedgerUnusable("there is no ledger yet", where=str(file), fix="start watcher run")
+        raise LedgerNew("there is no ledger yet", where=str(file), fix="start watcher run")
     return file
 
 

@@ -46,7 +46,7 @@ from watcher.adapters.ledger.seats import LEASE, SqlSeats
 from watcher.adapters.ledger.troubles import told
 from watcher.core.model import FileRecord, FileState, HistoryRow, Work
 from watcher.core.ports import Change, Lane, Request
-from watcher.errors import LedgerUnusable
+from watcher.errors import LedgerNew, LedgerUnusable
 
 SQLITE = "sqlite"
 BUSY = 10.0  # seconds to wait for another program's write
@@ -361,5 +361,5 @@ def _prepared(read: Engine, write: Engine | None, where: str) -> int:
             migrate(connection, where=where)
     with read.connect() as connection:
         if not stored_version(connection, where=where):
-            raise LedgerUnusable("the ledger is empty", where=where, fix="start watcher run")
+            raise LedgerNew("the ledger is empty", where=where, fix="start watcher run")
         return reading.highest_id(connection)
