@@ -9,7 +9,7 @@ import pytest
 
 from watcher.embedded.executor import Books
 from watcher.embedded.farm import roster
-from watcher.embedded.farm.board import Row
+from watcher.embedded.farm.board import ANSWER_WITHIN, Row
 from watcher.embedded.farm.claims import AGAIN, ENDED, LEFT, Claims, Verdict, name_of, named
 from watcher.embedded.farm.referee import Referee
 from watcher.embedded.farm.roster import Roster, Sent
@@ -137,53 +137,82 @@ def row(attempt=1, beat=0, shown=0):
     return Row(attempt=attempt, began=1.0, worker="w", beat=beat, shown=shown)
 
 
-@pytest.fixture
-def late():
-    """A roster, and a way to make all it knows older."""
-    made = Roster()
+class Rounds:
+    """What a dispatcher does to its roster, at times of its own."""
 
-    def age(seconds):
-        for live in (*made.live.values(), *made.strays.values()):
-            live.seen -= seconds
-        made.sent = {job: Sent(s.attempt, s.queue, s.at - seconds) for job, s in made.sent.items()}
+    def __init__(self):
+        self.roster, self.at = Roster(), 1000.0
+        self.roster.listen(self.at)
+        self.roster.back()
+        self.roster.begin("a", 1)
 
-    return made, age
-
-
-def test_silence_is_a_loss_only_while_the_broker_is_there(late):
-    found, age = late
-    found.begin("a", 1)
-    age(roster.LOST_AFTER + 1)
-    found.reachable_since = time.monotonic()
-    assert found.lost() == []
-    found.reachable_since -= roster.LOST_AFTER + 1
-    assert found.lost() == ["a"]
-    assert found.heard({"a": row(beat=1, shown=1), "b": row()}) == ["a"]
-    assert found.lost() == []
-    age(roster.LOST_AFTER + 1)
-    found.heard({"a": row(beat=1, shown=1)})  # the same beat is no sign of life
-    assert found.lost() == ["a"]
-    found.live["a"].told = time.monotonic()  # a share may show its verdict late
-    assert (found.lost(), found.told()) == ([], ["a"])
-    found.live["a"].told -= roster.AWAITED + 1
-    assert found.lost() == ["a"]
+    def pass_by(self, seconds, *, every=0.5):
+        """So many seconds of rounds in which nobody gives a sign of life."""
+        for _ in range(int(seconds / every)):
+            self.at += every
+            self.roster.listen(self.at)
+            self.roster.heard({"a": row(beat=1)})
+        return self.roster.lost()
 
 
-def test_strays_are_stopped_and_forgotten_when_they_are_silent(late):
-    found, age = late
-    assert found.stray({"a": row(beat=1)}) == ({"a": 1}, [])
-    age(roster.LOST_AFTER + 1)
-    assert found.stray({"a": row(beat=1)}) == ({"a": 1}, ["a"])
-    assert found.stray({"a": row(beat=2)}) == ({"a": 1}, [])
+def test_a_silent_worker_is_lost_within_ten_seconds_and_a_telling_one_is_not():
+    rounds = Rounds()
+    assert rounds.pass_by(7) == []
+    assert rounds.pass_by(3) == ["a"]
+    assert rounds.roster.heard({"a": row(beat=2, shown=1), "b": row()}) == ["a"]
+    assert rounds.roster.lost() == []
+
+
+def test_a_lost_attempt_whose_end_was_told_of_may_show_its_verdict_late():
+    rounds = Rounds()
+    rounds.pass_by(10)
+    live = rounds.roster.live["a"]
+    live.told = time.monotonic()
+    assert (rounds.roster.lost(), rounds.roster.told()) == ([], ["a"])
+    live.told -= roster.AWAITED + 1
+    assert rounds.roster.lost() == ["a"]
+
+
+def test_a_pause_of_serve_is_no_silence_of_its_workers():
+    rounds = Rounds()
+    rounds.pass_by(1)
+    rounds.at += 60
+    assert rounds.pass_by(1) == []
+    assert rounds.pass_by(8) == ["a"]
+
+
+def test_rounds_that_are_always_late_find_a_lost_worker_all_the_same():
+    rounds = Rounds()
+    assert rounds.pass_by(60, every=6.0) == ["a"]
+
+
+def test_workers_have_time_to_find_redis_again_when_it_is_back():
+    rounds = Rounds()
+    rounds.pass_by(5)
+    rounds.roster.away()
+    rounds.at += 100
+    rounds.roster.listen(rounds.at)
+    rounds.roster.back()
+    assert rounds.pass_by(ANSWER_WITHIN + 6) == []
+    assert rounds.pass_by(4) == ["a"]
+
+
+def test_strays_are_stopped_and_forgotten_when_they_are_silent():
+    rounds = Rounds()
+    found = rounds.roster
+    assert found.stray({"s": row(beat=1)}) == ({"s": 1}, [])
+    rounds.pass_by(10)
+    assert found.stray({"s": row(beat=1)}) == ({"s": 1}, ["s"])
+    assert found.stray({"s": row(beat=2)}) == ({"s": 1}, [])
     assert found.stray({}) == ({}, [])
     assert not found.strays
 
 
-def test_what_was_sent_long_ago_is_looked_after(late):
-    found, age = late
+def test_what_was_sent_long_ago_is_looked_after():
+    found = Roster()
     found.sent["a"] = Sent(1, "gpu", time.monotonic())
     assert found.stale() == {}
-    age(roster.STALE_AFTER + 1)
+    found.sent["a"] = Sent(1, "gpu", time.monotonic() - roster.STALE_AFTER - 1)
     assert list(found.stale()) == ["a"]
     assert found.queues(["a", "b"]) == {"gpu"}
     live = roster.Live(1, 0.0)

@@ -150,7 +150,7 @@ class Dispatcher:
 
     def _unreachable(self, reason: str) -> None:
         self._reachable.clear()
-        self._roster.reachable_since = 0.0
+        self._roster.away()
         with self._sending:
             self._outbox.close()
         # the library's words may hold the address with its password
@@ -168,6 +168,7 @@ class Dispatcher:
             self._ended(job_id, attempt)
         for job_id in self._roster.told():
             self._ended(job_id, self._roster.live[job_id].attempt)
+        self._roster.listen(time.monotonic())
         self._look(self._board.rows())
         for job_id in self._roster.lost():
             self._lose(job_id)
@@ -188,8 +189,8 @@ class Dispatcher:
                 self._roster.sent.clear()
             self._epoch = epoch
             self._put_again(again)
-        if not self._roster.reachable_since:
-            self._roster.reachable_since = time.monotonic()
+        if not self._roster.reachable:
+            self._roster.back()
             self._catch_up()
         self._reachable.set()
 

@@ -1,7 +1,8 @@
 """What ``serve`` knows of the attempts that were sent and of those that run.
 
-Imports the standard library and the package's ``board`` and ``executor``. Invariant: no clock but
-the monotonic one decides; what is silent while Redis itself is away is not taken as lost.
+Imports the standard library and the package's ``board``. Invariant: no clock but the monotonic one
+decides; silence counts only while somebody listens, so neither an absence of Redis nor a pause of
+``serve`` makes a worker lost.
 """
 
 from __future__ import annotations
@@ -10,8 +11,9 @@ import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
-from watcher.embedded.farm.board import Row
+from watcher.embedded.farm.board import ANSWER_WITHIN, Row
 
+LATE = 2.0  # seconds between two rounds that count as listened to at most; there are two a second
 LOST_AFTER = 8.0  # seconds without a beat, of which there are two a second
 STALE_AFTER = 10.0  # seconds in a queue, after which an empty queue means that a task was dropped
 AWAITED = 60.0  # seconds that a shared folder may take to show a verdict which is told of
@@ -19,7 +21,7 @@ AWAITED = 60.0  # seconds that a shared folder may take to show a verdict which 
 
 @dataclass(slots=True)
 class Live:
-    """An attempt at work; times are monotonic seconds."""
+    """An attempt at work: ``seen`` in seconds that were listened, ``told`` in monotonic ones."""
 
     attempt: int
     seen: float
@@ -44,12 +46,32 @@ class Roster:
     live: dict[str, Live] = field(default_factory=dict)
     sent: dict[str, Sent] = field(default_factory=dict)
     strays: dict[str, Live] = field(default_factory=dict)
-    reachable_since: float = 0.0
+    reachable: bool = False
+    listened: float = 0.0  # seconds, up to the present round
+    _round: float | None = None  # when the present one began, monotonic
+    _counts_from: float = 0.0  # silence does
+    _was_away: bool = False
+
+    def listen(self, now: float) -> None:
+        """A round reads the board. One that comes late counts as a short one: what workers told
+        meanwhile was not heard, and they may have been paused with us."""
+        if self._round is not None:
+            self.listened += min(now - self._round, LATE)
+        self._round = now
+
+    def away(self) -> None:
+        """Redis does not do its part."""
+        self.reachable, self._was_away = False, True
+
+    def back(self) -> None:
+        """It does. A worker may notice later, when its last question has got no answer."""
+        self.reachable = True
+        self._counts_from = self.listened + (ANSWER_WITHIN if self._was_away else 0.0)
 
     def begin(self, job_id: str, attempt: int) -> None:
         """An attempt is at work."""
         self.sent.pop(job_id, None)
-        self.live[job_id] = Live(attempt, time.monotonic())
+        self.live[job_id] = Live(attempt, self.listened)
 
     def end(self, job_id: str) -> None:
         """It is no more, or the job ended."""
@@ -68,7 +90,7 @@ class Roster:
             live = self.live.get(job_id)
             if live is None or live.attempt != row.attempt:
                 continue
-            _note(live, row)
+            self._note(live, row)
             if row.shown != live.shown:
                 live.shown = row.shown
                 changed.append(job_id)
@@ -80,8 +102,7 @@ class Roster:
         return [
             job_id
             for job_id, live in self.live.items()
-            if now - max(live.seen, self.reachable_since) > LOST_AFTER
-            and (not live.told or now - live.told > AWAITED)
+            if self._silent(live) and (not live.told or now - live.told > AWAITED)
         ]
 
     def told(self) -> list[str]:
@@ -94,10 +115,9 @@ class Roster:
         for job_id, row in rows.items():
             known = self.strays.get(job_id)
             if known is None or known.attempt != row.attempt:
-                known = self.strays[job_id] = Live(row.attempt, time.monotonic())
-            _note(known, row)
-        oldest = time.monotonic() - LOST_AFTER
-        silent = [job_id for job_id, one in self.strays.items() if one.seen < oldest]
+                known = self.strays[job_id] = Live(row.attempt, self.listened)
+            self._note(known, row)
+        silent = [job_id for job_id, one in self.strays.items() if self._silent(one)]
         return {job_id: row.attempt for job_id, row in rows.items()}, silent
 
     def stale(self) -> dict[str, Sent]:
@@ -109,7 +129,9 @@ class Roster:
         """The queues that these wait in."""
         return {self.sent[job_id].queue for job_id in jobs if job_id in self.sent}
 
+    def _silent(self, live: Live) -> bool:
+        return self.listened - max(live.seen, self._counts_from) > LOST_AFTER
 
-def _note(live: Live, row: Row) -> None:
-    if row.beat != live.beat:
-        live.beat, live.seen = row.beat, time.monotonic()
+    def _note(self, live: Live, row: Row) -> None:
+        if row.beat != live.beat:
+            live.beat, live.seen = row.beat, self.listened
