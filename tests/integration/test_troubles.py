@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import fcntl
 import io
 import json
+import os
+import threading
 
 import pytest
 
@@ -53,6 +56,21 @@ def test_a_ledger_that_is_away_is_waited_for_and_a_damaged_one_is_not():
         answers[:] = [error]
         with pytest.raises(type(error)):
             waited_for(opening, said.troubles, 0.0)
+
+
+def test_who_asks_for_a_daemon_keeps_none_from_starting(tmp_path):
+    asking = (tmp_path / "lock").open("a+")
+    fcntl.flock(asking, fcntl.LOCK_SH)
+    threading.Timer(0.2, asking.close).start()  # paused between its lock and its end
+    lock_state(tmp_path).close()
+
+
+def test_a_state_folder_that_another_daemon_has_is_refused(tmp_path):
+    with (
+        lock_state(tmp_path),
+        pytest.raises(StateTaken, match=f"process {os.getpid()}"),
+    ):
+        lock_state(tmp_path)
 
 
 @pytest.mark.parametrize("how", ["removed", "replaced", "emptied"])

@@ -17,6 +17,7 @@ from typing import IO
 from watcher.errors import StateTaken
 
 LOOK_EVERY = 1.0  # seconds between two looks at the lock's name
+PATIENCE, AGAIN = 2.0, 0.05  # seconds to try for the lock, and between two tries
 
 
 def lock_state(state: Path) -> IO[str]:
@@ -33,7 +34,7 @@ def lock_state(state: Path) -> IO[str]:
             f"the state folder cannot be used: {error.strerror}", where=str(state)
         ) from error
     try:
-        fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        _own(held)
     except OSError:
         held.seek(0)
         owner = held.read().strip() or "unknown"
@@ -47,6 +48,21 @@ def lock_state(state: Path) -> IO[str]:
     held.write(str(os.getpid()))
     held.flush()
     return held
+
+
+def _own(held: IO[str]) -> None:
+    """Take the lock. A command that asks for a daemon holds it for an instant, shared, and for
+    longer when it is paused there: so one try proves nothing."""
+    end = time.monotonic() + PATIENCE
+    while True:
+        try:
+            fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() >= end:
+                raise
+            time.sleep(AGAIN)
+        else:
+            return
 
 
 class Watchman:
