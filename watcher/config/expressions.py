@@ -18,7 +18,7 @@ import time
 from collections.abc import Callable, Iterator
 
 SLOW = 0.1  # seconds of CPU from which a look is worth a thought,
-HICCUP = 1.0  # and up to which the machine may have been the cause
+HICCUP = 5.0  # and up to which the machine may have been the cause
 POWER = 8.0  # beyond what people write; a doubling at each letter grows like the 12th when SLOW
 LONGEST = 255  # letters of a name
 WORDS = 24  # texts to repeat, at most
