@@ -36,7 +36,9 @@ def listed(place: Path, output: str) -> dict:
 
 
 def files(place: Path) -> dict[str, str]:
-    rows = json.loads(watcher("files", "--json", cwd=place).stdout)
+    done = watcher("files", "--json", cwd=place)
+    assert done.returncode == 0, done.stderr
+    rows = json.loads(done.stdout)
     return {row["path"]: row["state"] for row in rows}
 
 

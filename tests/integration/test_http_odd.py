@@ -44,6 +44,14 @@ def client(server):
     made.close()
 
 
+@pytest.fixture
+def patient(server):
+    """For what is to be answered, however slow the machine is."""
+    made = Client(Server(url=server.url, body_limit=1 << 20), pause=lambda _: None)
+    yield made
+    made.close()
+
+
 ODD = {
     "nothing": [b""],
     "no HTTP": [b"SSH-2.0-OpenSSH_9.2\r\n"],
@@ -95,14 +103,14 @@ def test_a_drip_of_bytes_is_bounded_in_head_and_body(server, client, head):
     begun = time.monotonic()
     with pytest.raises(Unreachable):
         client.status(KEY)
-    assert time.monotonic() - begun < 10
+    assert time.monotonic() - begun < 50  # a whole one takes 100 s
 
 
-def test_a_connection_that_was_closed_between_two_requests_is_replaced(server, client):
+def test_a_connection_that_was_closed_between_two_requests_is_replaced(server, patient):
     word = json.dumps({"uuid": KEY, "status": "RUNNING"}).encode()
     server.says = lambda _: [reply(word)]  # it promises to keep the connection and closes it
     for _ in range(3):
-        assert client.status(KEY).state == "RUNNING"
+        assert patient.status(KEY).state == "RUNNING"
 
 
 def test_a_download_that_never_gets_whole_leaves_nothing(server, client, tmp_path):
@@ -112,13 +120,13 @@ def test_a_download_that_never_gets_whole_leaves_nothing(server, client, tmp_pat
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_download_makes_the_folders_it_needs(server, client, tmp_path):
+def test_a_download_makes_the_folders_it_needs(server, patient, tmp_path):
     server.says = lambda _: [reply(b"abc")]
-    assert client.download(KEY, "a.bin", tmp_path / "new" / "deep" / "a.bin") == 3
+    assert patient.download(KEY, "a.bin", tmp_path / "new" / "deep" / "a.bin") == 3
     assert (tmp_path / "new" / "deep" / "a.bin").read_bytes() == b"abc"
 
 
-def test_a_length_that_is_a_lie_is_found_out(server, client, tmp_path):
+def test_a_length_that_is_a_lie_is_found_out(server, patient, tmp_path):
     def says(request):
         if b"Range" in request:
             return [reply(b"", head=b"HTTP/1.1 416 R\r\n")]
@@ -126,7 +134,7 @@ def test_a_length_that_is_a_lie_is_found_out(server, client, tmp_path):
 
     server.says = says
     with pytest.raises(Garbled, match="cut short"):
-        client.download(KEY, "a.bin", tmp_path / "a.bin")
+        patient.download(KEY, "a.bin", tmp_path / "a.bin")
     assert list(tmp_path.iterdir()) == []
 
 
@@ -137,18 +145,18 @@ def test_a_dripping_download_is_given_up(server, client, tmp_path):
         client.download(KEY, "a.bin", tmp_path / "a.bin")
 
 
-def test_a_file_that_cannot_fit_is_refused_before_its_first_byte(server, client, tmp_path):
+def test_a_file_that_cannot_fit_is_refused_before_its_first_byte(server, patient, tmp_path):
     server.says = lambda _: [reply(b"abc", declared=1 << 60)]
     with pytest.raises(NoSpace, match="do not fit"):
-        client.download(KEY, "a.bin", tmp_path / "a.bin")
+        patient.download(KEY, "a.bin", tmp_path / "a.bin")
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_bomb_costs_nothing(server, client, tmp_path):
+def test_a_bomb_costs_nothing(server, patient, tmp_path):
     packed = bomb()
     server.says = lambda _: [reply(packed)]
     with pytest.raises(NoSpace):
-        client.archive(KEY, tmp_path / "a.zip")
+        patient.archive(KEY, tmp_path / "a.zip")
 
 
 @pytest.mark.parametrize("name", ["../x", "/etc/x", "a/../../x", "a//b"])
@@ -162,11 +170,11 @@ def test_a_zip_that_leads_out_writes_nothing_there(tmp_path, name):
     ) == ["a.zip", "in"]
 
 
-def test_a_cut_zip_is_fetched_again_and_a_bad_one_is_too_early(server, client, tmp_path):
+def test_a_cut_zip_is_fetched_again_and_a_bad_one_is_too_early(server, patient, tmp_path):
     good = zipped("a", "b")
     answers = [good[:-10], good]
     server.says = lambda _: [reply(answers.pop(0) if len(answers) > 1 else answers[0])]
-    client.archive(KEY, tmp_path / "a.zip")
+    patient.archive(KEY, tmp_path / "a.zip")
     assert (tmp_path / "a.zip").read_bytes() == good
     server.says = lambda r: [
         reply(good[:-10])
@@ -174,14 +182,14 @@ def test_a_cut_zip_is_fetched_again_and_a_bad_one_is_too_early(server, client, t
         else reply(json.dumps({"uuid": KEY, "status": "RUNNING"}).encode())
     ]
     with pytest.raises(TooEarly):
-        client.archive(KEY, tmp_path / "b.zip")
+        patient.archive(KEY, tmp_path / "b.zip")
     assert not (tmp_path / "b.zip").exists()
 
 
 @pytest.mark.parametrize("name", ["a b#?%.bin", "süb/x", "archive", "%2e%2e"])
-def test_names_are_encoded_once_and_whole(server, client, tmp_path, name):
+def test_names_are_encoded_once_and_whole(server, patient, tmp_path, name):
     server.says = lambda _: [reply(b"abc")]
-    client.download(KEY, name, tmp_path / "x")
+    patient.download(KEY, name, tmp_path / "x")
     path = server.requests[0].split()[1].decode()
     assert path.isascii()
     assert not set(path) & set("#? ")
@@ -196,14 +204,14 @@ def test_a_result_may_be_any_json(result):
     assert word.result == result or result != result  # noqa: PLR0124 - NaN differs from itself
 
 
-def test_one_garbled_job_does_not_hide_the_others(server, client):
+def test_one_garbled_job_does_not_hide_the_others(server, patient):
     def says(request):
         if b"bad" in request:
             return [reply(b"Internal Server Error", head=b"HTTP/1.1 500 E\r\n")]
         return [reply(json.dumps({"uuid": KEY, "status": "RUNNING"}).encode())]
 
     server.says = says
-    asking = Asking(client)
+    asking = Asking(patient)
     found = asking.words(["bad", KEY])
     assert (found["bad"].phase, found[KEY].phase) == (Phase.SILENT, Phase.RUNNING)
     with pytest.raises(SchedulerError):
@@ -211,7 +219,7 @@ def test_one_garbled_job_does_not_hide_the_others(server, client):
     asking.close()
 
 
-def test_a_failure_whose_details_cannot_be_read_waits_for_its_reason(server, client):
+def test_a_failure_whose_details_cannot_be_read_waits_for_its_reason(server, patient):
     word = {"uuid": KEY, "status": "FAILURE", "error": None}
 
     def says(request):
@@ -220,7 +228,7 @@ def test_a_failure_whose_details_cannot_be_read_waits_for_its_reason(server, cli
         return [reply(json.dumps(word).encode())]
 
     server.says = says
-    asking = Asking(client)
+    asking = Asking(patient)
     with pytest.raises(Garbled, match="its reason cannot be read yet"):
         asking.words([KEY])
     word["error"] = "Internal error"

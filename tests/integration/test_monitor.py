@@ -129,9 +129,9 @@ def test_hostile_names_are_escaped_and_told_as_json(tmp_path):
         assert "two\nlines" not in text
         assert "default-src 'none'" in headers["content-security-policy"]
         assert "access-control-allow-origin" not in headers
-        figures = ask("/metrics")[2]
+        # counted after it is in the ledger
+        figures = ask.until("/metrics", lambda reply: "watcher_delivered_total 3.0" in reply[2])[2]
         assert 'watcher_files{folder="cad",state="delivered"} 3.0' in figures
-        assert "watcher_delivered_total 3.0" in figures
         assert len(json.loads(ask("/api/files?limit=1&offset=1")[2])) == 1
 
 

