@@ -40,6 +40,8 @@ SLOW = """
 import pathlib, time
 def main(pc, params):
     time.sleep(0.3)
+    while pathlib.Path({hold!r}).exists():
+        time.sleep(0.05)
     source = pathlib.Path(pc.get_input_file())
     pathlib.Path(pc.get_output_dir("copy.bin")).write_bytes(source.read_bytes())
 """
@@ -53,7 +55,8 @@ class Studio:
         self.scheduler = "embedded"
         self.watchers = {}
         (folder / "in").mkdir()
-        (folder / "slow.py").write_text(SLOW)
+        self.hold = folder / "hold"  # while it is there, no slow job ends
+        (folder / "slow.py").write_text(SLOW.format(hold=str(self.hold)))
 
     def start(self, name, *, prefix=()):
         config = self.folder / f"{name}.yaml"
@@ -137,10 +140,15 @@ def test_files_are_shared_out_and_each_is_delivered_once(studio):
         for name in ("a", "b", "c"):
             made.start(name)
         made.wait(lambda: sum(row["event"] == "root.online" for _, row in made.rows()) == 3)
+        made.hold.touch()  # until each has a part of the work, however late it starts
         wanted = contents(60) | contents(18, "slow")
         for name, content in wanted.items():
             made.drop(name, content)
         expected = {n + "/copy.bin" * n.endswith("slow"): c for n, c in wanted.items()}
+        made.wait(
+            lambda: len({w for w, row in made.rows() if row["event"] == "job.submitted"}) == 3
+        )
+        made.hold.unlink()
         made.wait(lambda: made.delivered() == expected)
         for process in made.watchers.values():
             process.send_signal(signal.SIGTERM)

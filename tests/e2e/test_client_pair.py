@@ -5,6 +5,7 @@ The lines of the public client guide stand here as they are there, ``python3 cli
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shlex
@@ -39,6 +40,13 @@ def main(pc, params):
 
 def fails(pc, params):
     raise ValueError("boom: é")
+"""
+GATED = """\
+import os, time
+
+def main(pc, params):
+    while not os.path.exists(params["go"]):
+        time.sleep(0.05)
 """
 
 
@@ -232,7 +240,9 @@ def _running(_):
 
 
 def test_ctrl_c_leaves_a_job_that_can_be_followed(here, scheduler, converts):
-    words, known = ["process", "-n", "sleep", "-p", '{"duration": 2}', "-w"], set(_jobs())
+    (here / "gated.py").write_text(GATED)
+    words = ["exec", "-s", "gated.py", "-p", json.dumps({"go": str(here / "go")}), "-w"]
+    known = set(_jobs())
     process = subprocess.Popen(
         [sys.executable, "-m", "watcher", *words],
         stdout=subprocess.PIPE,
@@ -248,5 +258,6 @@ def test_ctrl_c_leaves_a_job_that_can_be_followed(here, scheduler, converts):
     assert not out
     assert "Traceback" not in err
     uuid = re.search(r"status -w -j (\S+)`", err)[1]
+    (here / "go").touch()
     assert watcher("status", "-w", "-j", uuid).code == 0
     assert watcher("details", "-j", uuid).json["status"] == "SUCCESS"

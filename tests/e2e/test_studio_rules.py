@@ -127,11 +127,13 @@ def test_limits_of_rule_and_folder_hold(studio):
     log = place / "log"
     with ThreadPoolExecutor() as pool:
         ran = pool.submit(watcher, "run", "--once", cwd=place)
-        until(
-            lambda: ran.done() or (log.exists() and peak(log)["all"] == 3),
-            what="three jobs at once",
-        )
-        (place / "go").touch()
+        try:
+            until(
+                lambda: ran.done() or (log.exists() and peak(log).get("all", 0) >= 3),
+                what="three jobs at once",
+            )
+        finally:
+            (place / "go").touch()
         assert ran.result().returncode == 0
     most = peak(log)
     assert (most["one"], most["all"]) == (1, 3)
