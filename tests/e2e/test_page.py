@@ -172,7 +172,7 @@ def test_it_lives_shows_why_and_tries_again(running, browser):
     until(lambda: "picture <b>.png" in text_of(browser, "delivered"))
     picture = "const i = document.querySelector('#part-delivered img'); i.scrollIntoView();"
     until(lambda: browser.execute_script(picture + "return i.naturalWidth"))
-    assert "1 delivered, 1 failed" in text_of(browser, "timeline")
+    until(lambda: "1 delivered, 1 failed" in text_of(browser, "timeline"))
 
     # by keyboard: the button has a name and sends the file again
     until(lambda: pressed(browser, "Retry broken.stl"))

@@ -121,7 +121,7 @@ def test_killed_and_paused_workers_lose_their_jobs_and_spoil_none(farm, gate, tm
         with farm.worker("--workers", "2", "--queues", "cpu,gpu"):
             gate.begun(3)
             late.begun(2)
-            assert time.monotonic() - stopped < 30  # 8 s and the machine's own slowness
+            assert time.monotonic() - stopped < 100  # 8 s, the start, and a machine that is slow
             paused.process.send_signal(signal.SIGCONT)
             until(lambda: gone(first), what="the orphan to be stopped")
             gate.open()

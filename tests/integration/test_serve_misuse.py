@@ -35,12 +35,12 @@ def server(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def impatient(tmp_path_factory):
-    """The same server in this process, with a patience of half a second."""
+    """The same server in this process, with a patience of half a second; of two for a head."""
     folder = tmp_path_factory.mktemp("impatient")
     scheduler = EmbeddedScheduler(EmbeddedOptions(state=folder, workers=1))
     log = structlog.get_logger()
     api = Api(scheduler, Serving(version="0", token=TOKEN, pace=0.5, linger=0.5), log)
-    host = Host(api.application(), log, headers_within=0.5)
+    host = Host(api.application(), log, headers_within=2.0)
     with bind("127.0.0.1", 0) as bound:
         yield host.start(bound), folder / "jobs"
         host.stop()
@@ -314,7 +314,7 @@ def test_a_slow_upload_holds_up_nobody_and_a_cut_one_leaves_nothing(server):
     until(lambda: len(left(server.state / "jobs")) == 20, what="the uploads to begin")
     began = time.monotonic()
     assert server.wait(server.submit(script=ECHO, params=1))["result"] == 1
-    assert time.monotonic() - began < WITHIN / 4
+    assert time.monotonic() - began < 50  # less than it waits for a body
     for line in lines:
         line.close()
     until(lambda: not left(server.state / "jobs"), what="the cut uploads to be removed")
