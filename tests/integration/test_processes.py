@@ -15,8 +15,10 @@ import trimesh
 from PIL import Image
 
 from watcher import samples
-from watcher.embedded.formats import warm
+from watcher.embedded.formats import warm, zbuffer
 from watcher.embedded.formats.pictures import preview
+from watcher.embedded.formats.surfaces import surfaces
+from watcher.embedded.formats.views import view
 from watcher.embedded.processes import (
     api_test,
     convert_file,
@@ -241,6 +243,20 @@ def test_thumbnails_show_the_model_on_its_background(run, name, samples_per_pixe
         drawn = (np.abs(pixels - 255).sum(axis=2) > 30).mean()
         assert 0.005 < drawn < 0.98
         assert pixels[0, 0].min() > 150
+
+
+def test_triangles_too_fine_to_be_seen_stay_facets_and_look_the_same():
+    ball = trimesh.creation.icosphere(subdivisions=7)
+    tube = trimesh.creation.cylinder(radius=0.5, height=3, sections=24)
+    scene = trimesh.Scene([trimesh.util.concatenate([ball, tube.apply_translation([2, 0, 0])])])
+    coarse, fine = surfaces(scene, "z", fine=1 / 64)
+    assert (len(coarse.faces), len(fine.faces)) == (len(tube.faces), len(ball.faces))
+    assert (coarse.normals is None, fine.normals is None) == (False, True)
+    (smooth,) = surfaces(scene, "z")
+    camera = view("iso", smooth.vertices, 1.0)
+    wanted, found = (zbuffer.render(each, camera, (64, 64)) for each in ([smooth], [coarse, fine]))
+    assert np.abs(wanted - found).max() < 0.1
+    assert np.abs(wanted - found).mean() < 0.002
 
 
 def drawn(path):

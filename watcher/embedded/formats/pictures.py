@@ -46,7 +46,7 @@ def draw_all(
     """
     import numpy as np  # noqa: PLC0415 - converters come with the first job
 
-    shown = surfaces(scene, up)
+    shown = surfaces(scene, up, fine=1 / max(size))
     _centre(shown)
     corners = np.concatenate([surface.vertices for surface in shown])
     corners = _outline(corners)

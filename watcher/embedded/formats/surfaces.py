@@ -6,7 +6,7 @@ up, instances are placed, a surface has a texture with coordinates, a colour per
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from watcher.embedded.formats import pixels, places
@@ -15,6 +15,7 @@ from watcher.embedded.formats.views import guess_up, upright
 PLAIN = (0.62, 0.66, 0.70)
 MOST_DOTS = 20_000
 _LARGEST_TEXTURE = 2048
+_MANY_FINE = 100_000  # triangles; fewer are smoothed sooner than set apart
 _ALIKE = 0.866
 _MOST_NEIGHBOURS = 16
 _BLOCK = 1 << 14  # places reckoned at once: a few MB
@@ -49,8 +50,16 @@ class Surface:
     holes: bool = False
 
 
-def surfaces(scene: Any, up: str) -> list[Surface]:
-    """Every placed mesh, curve and point of a trimesh scene, turned so that z is up."""
+def surfaces(scene: Any, up: str, fine: float = 0.0) -> list[Surface]:
+    """Every placed mesh, curve and point of a trimesh scene, turned so that z is up.
+
+    Args:
+        scene: a trimesh scene.
+        up: its up axis (``x``, ``y``, ``z``, ``?``).
+        fine: the share of the whole below which a triangle is too small for its edges to be seen.
+            Where there are very many of those they stay facets: to smooth them takes longer than to
+            draw them.
+    """
     axis = guess_up(*scene.bounds) if up == "?" else up
     size = float(scene.scale) or 1.0
     found = []
@@ -58,7 +67,7 @@ def surfaces(scene: Any, up: str) -> list[Surface]:
         matrix, name = scene.graph[node]
         geometry = scene.geometry[name]
         if len(getattr(geometry, "faces", ())):
-            found.append(_mesh(geometry, matrix, axis))
+            found += _mesh(geometry, matrix, axis, fine * size)
         elif len(geometry.vertices):
             found.append(_dots(geometry, matrix, axis, size))
     return found
@@ -68,7 +77,7 @@ def _place(points: Any, matrix: Any, axis: str) -> Any:
     return upright(points @ matrix[:3, :3].T + matrix[:3, 3], axis)
 
 
-def _mesh(mesh: Any, matrix: Any, axis: str) -> Surface:
+def _mesh(mesh: Any, matrix: Any, axis: str, fine: float) -> list[Surface]:
     import numpy as np  # noqa: PLC0415 - converters come with the first job
 
     vertices, faces = np.asarray(mesh.vertices, dtype=float), np.asarray(mesh.faces)
@@ -76,8 +85,25 @@ def _mesh(mesh: Any, matrix: Any, axis: str) -> Surface:
         faces = faces[:, ::-1]
     surface = Surface(_place(vertices, matrix, axis), faces, PLAIN)
     _dress(surface, mesh.visual)
-    _smooth(surface)
-    return surface
+    found = _parted(surface, fine)
+    if len(found[0].faces):
+        _smooth(found[0])
+    return [one for one in found if len(one.faces)]
+
+
+def _parted(surface: Surface, fine: float) -> list[Surface]:
+    """The triangles to be smoothed, and the fine ones where there are very many of them."""
+    import numpy as np  # noqa: PLC0415 - converters come with the first job
+
+    if len(surface.faces) < _MANY_FINE:
+        return [surface]
+    small = np.ones(len(surface.faces), dtype=bool)
+    for along in np.ascontiguousarray(surface.vertices.T):
+        corners = along[surface.faces]
+        small &= corners.max(axis=1) - corners.min(axis=1) < fine
+    if np.count_nonzero(small) < _MANY_FINE:
+        return [surface]
+    return [replace(surface, faces=surface.faces[which]) for which in (~small, small)]
 
 
 def _dress(surface: Surface, visual: Any) -> None:
