@@ -104,3 +104,12 @@ def test_no_job_is_asked_for_more_often_than_once_in_a_period_however_short_othe
 def test_a_poll_every_below_the_soonest_look_is_kept_to():
     polls = begun(SchedulerSettings(url="http://x", poll_every=SOONEST / 2))
     assert [looked(polls, str(n), 2.0 * n, ended=True) for n in range(3)] == [SOONEST / 2] * 3
+
+
+def test_who_tells_by_itself_is_not_looked_at_sooner():
+    polls = begun(SchedulerSettings(url="embedded"))
+    polls.add("a", Asked("a", 1, 1, since=0.0, due=polls.look, news=0.0))
+    polls.hint("a", 0.1)
+    assert polls.due(0.1) == ("a",)
+    polls.heard("a", "a word", 0.1, seen=True, ended=True)
+    assert polls.look == EVERY

@@ -93,6 +93,7 @@ class Polls:
     told_down: bool = False
     away_since: float | None = None  # when it began not to answer polls
     look: float = 0.0  # seconds from sending a job until it is first asked for
+    tells: bool = False  # it has told by itself that there is news
 
     def __post_init__(self) -> None:
         self.look = self.settings.poll_every
@@ -108,6 +109,7 @@ class Polls:
 
     def hint(self, remote: str, now: float) -> None:
         """There may be news of this job."""
+        self.tells = True
         if remote in self.jobs:
             self.jobs[remote].due = now
             self.next_due, self.hinted = now, True
@@ -160,7 +162,7 @@ class Polls:
     ) -> float:
         """Note a scheduler's word on a job; returns for how long there has been no news."""
         job = self.jobs[remote]
-        if not job.asked:
+        if not job.asked and not self.tells:
             self._learn(ended=ended)
         if word != job.last:
             job.last, job.news = word, now
