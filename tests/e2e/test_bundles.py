@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from tests.e2e.test_studio_rules import ROOT, studio, watcher
+from tests.serving import until
 
 __all__ = ["studio"]
 MODELS = ROOT / "tests" / "models"
@@ -230,10 +231,7 @@ def test_a_marker_ends_the_wait_of_a_running_daemon(studio):
         time.sleep(2)
         assert not (place / "out" / "a.dat").exists()
         fill(place, "a.ok")
-        deadline = time.monotonic() + 60
-        while not (place / "archive" / "a.ok").exists() and time.monotonic() < deadline:
-            time.sleep(0.1)
-        assert below(place / "archive") == ["a.dat", "a.ok"]
+        until(lambda: below(place / "archive") == ["a.dat", "a.ok"], what="both in the archive")
     finally:
         daemon.terminate()
         daemon.wait(60)
@@ -242,20 +240,23 @@ def test_a_marker_ends_the_wait_of_a_running_daemon(studio):
 def test_a_late_member_supersedes_what_is_in_work(studio):
     place = studio(
         '      - {match: "*.exr", bundle: sequence,'
-        ' command: [sh, -c, "sleep 6; ls {input_dir} > n"], deliver: "{stem}"}\n'
+        ' command: [sh, -c, "touch {here}/begun; until [ -e {here}/go ]; do sleep 0.1; done;'
+        ' ls {input_dir} > n"], deliver: "{stem}"}\n'
     )
     fill(place, "s.2.exr", "s.3.exr")
-    daemon = subprocess.Popen(
-        [sys.executable, "-m", "watcher", "run"], cwd=place, stdout=subprocess.DEVNULL
-    )
+    with (place / "log").open("w") as log:
+        daemon = subprocess.Popen(
+            [sys.executable, "-m", "watcher", "run"], cwd=place, stdout=log, stderr=log
+        )
     try:
-        deadline = time.monotonic() + 100
-        while "working" not in str(files(place)) and time.monotonic() < deadline:
-            time.sleep(0.1)
+        until((place / "begun").exists, what="the first job")
         fill(place, "s.1.exr")
-        while not (place / "archive" / "s.1.exr").exists() and time.monotonic() < deadline:
-            time.sleep(0.1)
+        accepted = lambda: (place / "log").read_text().count("file.accepted")  # noqa: E731
+        until(lambda: accepted() == 2, what="the late member")
+        (place / "go").touch()
+        until(lambda: len(below(place / "archive")) == 3, what="all in the archive")
     finally:
+        (place / "go").touch()
         daemon.terminate()
         daemon.wait(60)
     assert (place / "out" / "s").read_text().split() == ["s.1.exr", "s.2.exr", "s.3.exr"]
@@ -337,19 +338,13 @@ def test_members_that_stay_are_no_news_and_what_changes_is(studio):
             [sys.executable, "-m", "watcher", "-v", "run"], cwd=place, stdout=log, stderr=log
         )
 
-    def until(condition):
-        deadline = time.monotonic() + 60
-        while not condition():
-            assert time.monotonic() < deadline, (place / "log").read_text()
-            time.sleep(0.1)
-
     try:
-        until((place / "out" / "set" / "2.png").exists)
+        until((place / "out" / "set" / "2.png").exists, what="the first two")
         scans = (place / "log").read_text().count("scan.done")
-        until(lambda: (place / "log").read_text().count("scan.done") > scans + 3)
+        until(lambda: (place / "log").read_text().count("scan.done") > scans + 3, what="more scans")
         assert (place / "log").read_text().count("file.accepted") == 1
         fill(place, "set/3.png")
-        until((place / "out" / "set" / "3.png").exists)
+        until((place / "out" / "set" / "3.png").exists, what="the third")
         assert "set/1.png" in str(files(place))
     finally:
         daemon.terminate()

@@ -138,12 +138,12 @@ def test_a_thousand_failures_are_one_message(hook):
 
 def test_standing_troubles_are_told_once_and_when_they_are_over(hook):
     with alerting(wanting(hook, backlog_after=60.0)) as daemon:
-        daemon.oldest = {"scans": time.time() - 120}
-        daemon.health = well(
+        sick = well(
             roots={"cad": RootState("cad", online=False, reason="it is gone")},
             schedulers={"farm": SchedulerHealth(3, "refuses connections")},
             refused="watcher.yaml:3:1: unknown key",
         )
+        daemon.health, daemon.oldest = sick, {"scans": time.time() - 120}  # at once: one message
         told = hook.until(1)[0]
         kinds = {event["kind"]: event["named"] for event in told["events"]}
         assert kinds["offline"] == [{"subject": "cad", "reason": "it is gone"}]

@@ -68,7 +68,8 @@ def test_a_failure_whose_error_stays_null_still_says_why(studio):
     assert "it has no geometry" in studio.error("a.obj")
 
 
-def test_down_at_start_files_wait_health_and_log_say_so_once_and_all_resumes(studio):
+def test_down_at_start_files_wait_health_and_log_say_so_once_and_all_resumes(studio, monkeypatch):
+    monkeypatch.setattr(troubles, "SAY_EVERY", 3600.0)  # however long it takes
     studio.scheduler.stop()
     studio.start()
     for n in range(5):

@@ -341,6 +341,12 @@ def test_warnings_and_failures_for_good_reach_the_daemon(server, backend):
 
 
 # ---------------------------------------------------------------- much of it
+def worked(pid: int) -> float:
+    """Seconds of a processor that a process has had, whatever else the machine does."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
 def test_ten_thousand_jobs_are_listed_quickly(tmp_path):
     jobs = tmp_path / "state" / "jobs"
     jobs.mkdir(parents=True)
@@ -355,10 +361,10 @@ def test_ten_thousand_jobs_are_listed_quickly(tmp_path):
     store._db.execute("COMMIT")
     store.close()
     with start_server(tmp_path) as server:
-        began = time.monotonic()
+        began = worked(server.process.pid)
         listed = server.ask("GET", "/jobs").json()["jobs"]
         assert len(listed) == 10_000
-        assert time.monotonic() - began < 5  # 0.2 to 0.5 s were seen at a load of 7 on 2 cores
+        assert worked(server.process.pid) - began < 5  # 0.2 to 0.5 s were seen
 
 
 def test_a_big_upload_passes_in_flat_memory(tmp_path):
