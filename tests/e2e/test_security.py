@@ -281,7 +281,7 @@ def test_what_breaks_its_converter_costs_one_failed_file_that_can_be_retried(tmp
         path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
         subprocess.run(["bash", "-c", line], check=True, cwd="/", env={**os.environ, "PATH": path})
         place.wait(lambda: "mended?.job" in tree(place.archive), "retried by the command")
-        assert "mended?.job.error.txt" not in tree(place.failed)
+        place.wait(lambda: "mended?.job.error.txt" not in tree(place.failed))
         # and moving it back, mended
         (place.failed / "crash.job").write_bytes(b"mended")
         (place.failed / "crash.job").rename(place.inp / "crash.job")

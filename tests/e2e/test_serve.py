@@ -46,19 +46,28 @@ def test_a_job_from_form_to_output_and_a_stop_that_ends_well(tmp_path):
         assert TOKEN not in "".join(server.lines)
 
 
-@pytest.mark.parametrize(("number", "seconds"), [(signal.SIGKILL, 3), (signal.SIGTERM, 8)])
-def test_jobs_survive_the_end_of_the_server(tmp_path, number, seconds):
+GATED = """
+import os, time
+def main(pc, params):
+    while not os.path.exists(params["go"]):
+        time.sleep(0.05)
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
+def test_jobs_survive_the_end_of_the_server(tmp_path, number):
     """With SIGTERM the running job outlasts its grace."""
     with start_server(tmp_path, "--workers", "1") as server:
         done = server.submit("api_test", params={"a": 1})
         server.wait(done)
-        running = server.submit("sleep", params={"duration": seconds})
+        running = server.submit(script=GATED, params={"go": str(tmp_path / "go")})
         queued = server.submit("api_test", name="later")
         server.wait(running, "RUNNING")
         server.end(number)
     with start_server(tmp_path, "--workers", "2") as server:
         assert server.details(done)["result"] == {"output": "Hello World!", "params": {"a": 1}}
         assert server.wait(queued)["name"] == "later"
+        (tmp_path / "go").touch()
         assert server.wait(running)["status"] == "SUCCESS"
         assert len(server.ask("GET", "/jobs").json()["jobs"]) == 3
 

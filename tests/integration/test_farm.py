@@ -261,7 +261,7 @@ def test_serve_and_workers_start_before_their_broker(tmp_path, gate):
             assert broker.password not in "".join(worker.lines)
 
 
-def test_priorities_order_what_waits(farm, gate):
+def test_priorities_order_what_waits(farm, gate, redis_server):
     server = farm.server
     note = "def main(pc, params):\n    open(params[0], 'a').write(params[1])\n"
     order = gate.top / "order"
@@ -269,7 +269,10 @@ def test_priorities_order_what_waits(farm, gate):
         server.submit(script=note, params=[str(order), str(one)], config={"priority": one})
         for one in (0, -3, 4, 2)
     ]
-    threading.Event().wait(1.0)  # they are all in the queue; none can be begun
+    queue = f"watcher.{(server.state / 'jobs' / 'farm').read_text()}.cpu"
+    for one in (8, 5, 3, 1):  # the steps of their priorities; nobody is there to begin them
+        name = f"{queue}\x06\x16{one}"
+        until(lambda name=name: redis_server.ask("LLEN", name) != b":0", what="the queue")
     with farm.worker("--workers", "1"):
         for job in jobs:
             assert server.wait(job)["status"] == "SUCCESS"
