@@ -157,9 +157,18 @@ def pressed(browser, name):
     return True
 
 
+def followed(browser, name):
+    browser.find_element(By.LINK_TEXT, name).click()
+    return True
+
+
+def listed(browser):
+    return [cell.text for cell in browser.find_elements(By.CSS_SELECTOR, "tbody th")]
+
+
 def test_it_lives_shows_why_and_tries_again(running, browser):
     browser.get(running.base)
-    assert "All is well" in text_of(browser, "health")
+    until(lambda: "All is well" in text_of(browser, "health"))
     assert "Nothing has failed" in text_of(browser, "failed")
     drop = running.place / "drop"
     (drop / "picture <b>.png").write_bytes(dict(samples.files())["vase/vase.png"])
@@ -178,10 +187,9 @@ def test_it_lives_shows_why_and_tries_again(running, browser):
     until(lambda: pressed(browser, "Retry broken.stl"))
     until(lambda: "1 delivered, 2 failed" in text_of(browser, "timeline"))
 
-    browser.find_element(By.LINK_TEXT, "broken.stl").click()
-    page = browser.find_element(By.ID, "main").text
-    assert "Arrival 2: failed" in page
-    assert "Arrival 1: failed" in page
+    until(lambda: followed(browser, "broken.stl"))
+    until(lambda: "Arrival 2: failed" in browser.find_element(By.ID, "main").text)
+    assert "Arrival 1: failed" in browser.find_element(By.ID, "main").text
     assert complaints(browser) == []
 
 
@@ -192,11 +200,9 @@ def test_the_list_is_searched_and_filtered(running, browser):
     box.send_keys("PICTURE")
     box.submit()
     until(lambda: "/files?q=PICTURE" in browser.current_url)
-    names = [cell.text for cell in browser.find_elements(By.CSS_SELECTOR, "tbody th")]
-    assert names == ["picture <b>.png"]
+    until(lambda: listed(browser) == ["picture <b>.png"])
     browser.get(f"{running.base}/files?state=failed&folder=cad")
-    names = {cell.text for cell in browser.find_elements(By.CSS_SELECTOR, "tbody th")}
-    assert names == {"broken.stl"}
+    assert set(listed(browser)) == {"broken.stl"}
     assert complaints(browser) == []
 
 
